@@ -10,6 +10,14 @@ settings.register_profile("wenlan", deadline=None)
 settings.load_profile("wenlan")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Indexes of shards are cached in a folder of the test run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def site() -> Iterator[Site]:
     """A server on loopback whose answers a test sets."""

@@ -45,6 +45,7 @@ OPTIONS = {
     "recipes show": ["--json", "--plugins", "--set"],
     "shards extract": ["--json", "--limit", "--out"],
     "shards html": ["--json", "--out", "--work"],
+    "shards index": ["--json"],
     "shards near": ["--json", "--radius"],
     "shards ls": ["--json", "--samples"],
     "shards show": ["--json", "--number"],
@@ -120,7 +121,7 @@ PERMITTED_IMPORTS = {
         "bounded_tables errors files layout reasons records tables image settings web clean detect "
         "recipe extract sandbox shard dedupe"
     ),
-    "load": "bounded_json errors files layout npy printable reasons records image clean shard",
+    "load": "bounded_json errors files npy printable reasons records image clean shard",
     "testing": "layout records shard",
     "model": "bounded_json errors files settings shard load",
     "run": (
@@ -130,8 +131,8 @@ PERMITTED_IMPORTS = {
     ),
     "eval": "errors shard load model",
     "train": (
-        "bounded_json bounded_tables errors files folder_lock layout npy printable stop_signals "
-        "tables shard load model eval"
+        "bounded_json errors files folder_lock layout npy printable stop_signals shard load model "
+        "eval"
     ),
     "demo": "errors files folder_lock records model run train",
     "cli": (

@@ -139,7 +139,7 @@ def brute_force(codes: Codes) -> tuple[Indices, NDArray[np.uint8]]:
 
 
 def decisions_against_the_rule(phash: Codes, pdq: Codes, colours: Codes) -> dict[str, object]:
-    """Whether `select` decides about each image as the rule applied to one image after the other."""
+    """Whether `select` decides about each image as the rule applied to the images in turn."""
     count, random = len(phash), np.random.default_rng(SEED)
     order = random.permutation(count)
     names = [number.to_bytes(16, "big") for number in range(1, count + 1)]

@@ -76,7 +76,8 @@ def main() -> None:
     options = parser.parse_args()
     size_bytes = make_photos(options.out, options.images)
     print(
-        f"{options.images} images in {options.out}, {size_bytes / max(options.images, 1):,.0f} bytes each"
+        f"{options.images} images in {options.out}, "
+        f"{size_bytes / max(options.images, 1):,.0f} bytes each"
     )
 
 

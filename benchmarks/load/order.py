@@ -27,7 +27,7 @@ SHARDS = 100
 SHARD_SAMPLES = 10_000
 PAGE_SAMPLES = 10
 """Neighbours in a shard that represent the images of one page, as in shards of other tools."""
-REAL_SAMPLES = 50
+REAL_SAMPLES = 200
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ SHUFFLES = {
 def make_million(corpus: Path) -> Path:
     """Writes a corpus of 1,000,000 samples in 100 shards, unless it exists.
 
-    All tars are links to one file, and all offsets tables point at its 50 samples.
+    All tars are links to one file, and all offsets tables point at its 200 samples.
     """
     if corpus.is_dir():
         return corpus

@@ -244,6 +244,7 @@ def _cases(hostile: Hostile) -> dict[str, list[Words]]:
             [tar, "--limit", "2", "--out", out / "2"],
         ],
         "shards html": [[corpus, "--out", out / "html"], [tar, "--out", out / "html2"]],
+        "shards index": [[corpus], [tar], [hostile.cut]],
         "shards ls": [[corpus], [tar], [corpus, "--samples"], [tar, "--samples"]],
         "shards near": [[corpus, hostile.photo], [corpus, f"none{NAME}"]],
         "shards show": [

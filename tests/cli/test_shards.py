@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -264,3 +265,36 @@ def test_the_exit_code_is_right_if_nobody_reads_the_message() -> None:
             [*COMMAND, "shards", "ls", "missing.tar"], stderr=closed_pipe, check=False
         )
     assert done.returncode == 2
+
+
+def test_index_writes_one_beside_each_shard_once(tmp_path: Path) -> None:
+    corpus = Path(shutil.copytree(GOLDEN, tmp_path / "corpus"))
+    tar = Path(shutil.copyfile(shard_paths([GOLDEN])[0], tmp_path / "a.tar"))
+    found = _json("index", corpus, tar)
+    paths = [*sorted(corpus.glob("shards/*.index")), tmp_path / "a.index"]
+    size = sum(path.stat().st_size for path in paths)
+    assert found == {"shards": 3, "written": 3, "samples": 8, "bytes": size}
+    again = _run("index", corpus, tar)
+    assert again.stdout == f"indexed: 3 shards, 3 were there, 8 samples, {size} bytes\n"
+    for name in ("verify", "stat", "ls"):
+        assert _json_lines(name, corpus) == _json_lines(name, GOLDEN)
+    paths[0].unlink()
+    assert _json("index", corpus) == {
+        "shards": 2,
+        "written": 1,
+        "samples": 5,
+        "bytes": size - paths[2].stat().st_size,
+    }
+
+
+def _json_lines(*words: str | Path) -> list[object]:
+    return [json.loads(line) for line in _run(*words, "--json").stdout.splitlines()]
+
+
+def test_index_of_a_corrupt_shard_is_damage(tmp_path: Path) -> None:
+    corpus = Path(shutil.copytree(GOLDEN, tmp_path / "corpus"))
+    shard_paths([corpus])[0].unlink()
+    error = _run("index", corpus).exception
+    assert isinstance(error, DamageError)
+    assert "this shard is missing" in str(error)
+    assert isinstance(_run("index", tmp_path / "none").exception, UsageError)

@@ -384,7 +384,7 @@ def test_a_third_party_tar_is_indexed_on_first_use_and_nothing_is_written_beside
     assert (batch["key"], batch["text"]) == (["photos/cat"], ["一只猫"])
     assert np.asarray(batch["boxes"])[0, 0].tolist() == [0, 0, 8, 8]
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["a.tar"]
-    assert len(list((tmp_path / "cache" / "wenlan-data" / "offsets").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "wenlan-data" / "indexes").iterdir())) == 1
 
 
 def test_keys_and_texts_are_lists_of_the_batch(tmp_path: Path) -> None:

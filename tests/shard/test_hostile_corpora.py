@@ -22,6 +22,7 @@ from wenlan_data.dedupe.search import find_near
 from wenlan_data.errors import DamageError, RecipeError, WenlanError
 from wenlan_data.eval.corpus_eval import read_texts
 from wenlan_data.load import FaultPolicy, Loader, SamplingSettings
+from wenlan_data.load.shard_index import find_shards
 from wenlan_data.report.write_all import read_report_data
 from wenlan_data.shard.drops import find_drop
 from wenlan_data.shard.find import find_sample
@@ -31,7 +32,7 @@ from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.shard.reader import read_corpus, read_members, read_tar, shard_paths
 from wenlan_data.shard.summary import summarise
 from wenlan_data.shard.verify import verify
-from wenlan_data.train.corpus_mark import CorpusShards, SamplePages, check_shards
+from wenlan_data.train.corpus_mark import CorpusShards, check_shards
 
 TAR, OFFSETS, METADATA, DROPS = (
     "shards/wenlan-000000.tar",
@@ -78,7 +79,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "near": lambda corpus: find_near(corpus, KEY, 64),
     "report": lambda corpus: read_report_data([corpus]),
     "load": _load,
-    "pages": lambda corpus: SamplePages([corpus]),
+    "pages": lambda corpus: [shard.source.build() for shard in find_shards([corpus])],
     "mark": _mark,
     "eval texts": lambda corpus: read_texts([corpus], {KEY}),
     "explain drop": lambda corpus: find_drop(corpus, load_manifest(corpus), DROPPED),

@@ -12,7 +12,6 @@ from wenlan_data.eval.embed import load_model
 from wenlan_data.model.checkpoint import list_checkpoints, load_checkpoint
 from wenlan_data.model.standardise import Standardise
 from wenlan_data.train.batches import START, Batch, TrainingData, batches
-from wenlan_data.train.corpus_mark import SamplePages
 from wenlan_data.train.distributed import Distributed
 from wenlan_data.train.measure_standard import measure_standardisation
 from wenlan_data.train.state import TrainingState
@@ -37,9 +36,7 @@ def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainin
 
 
 def _first_batches(shards: Path, out: Path, count: int) -> list[Batch]:
-    stream = TrainingData(
-        shards=[shards], tokenizer=out / "tokenizer.json", pages=SamplePages([shards]), workers=0
-    )
+    stream = TrainingData(shards=[shards], tokenizer=out / "tokenizer.json", workers=0)
     source = batches(stream, config(*SETTINGS), Distributed(0, 1, torch.device("cpu")), START)
     return [next(source) for _ in range(count)]
 

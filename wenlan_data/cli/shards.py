@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wenlan_data.cli.html import html
+from wenlan_data.cli.shard_index import index
 from wenlan_data.cli.terminal import (
     cell,
     counted,
@@ -41,6 +42,7 @@ def shards() -> None:
 
 
 shards.add_command(html)
+shards.add_command(index)
 
 
 @shards.command("ls")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from pydantic_core import from_json
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from wenlan_data.bounded_json import MAX_JSON_BYTES
 from wenlan_data.errors import DamageError, WenlanError
@@ -47,6 +47,8 @@ class LoaderBatch(TypedDict):
     image: Tensor
     """uint8 (B, 3, S, S) in channels-last memory, on the loader's device."""
     key: list[str]
+    page: Tensor
+    """int64 (B,): 64 bits of the hash of the URL of the page, 0 if it is not known."""
     text: list[str]
     repeated: Tensor
     """bool (B,): the row pads the epoch, or replaces a sample that cannot be used."""
@@ -144,6 +146,7 @@ class DecodedSample:
     """A usable sample whose image is decoded, or left to the device."""
 
     key: str
+    page: int
     size: Size
     text: str
     boxes: StoredBoxes | None
@@ -184,7 +187,7 @@ class BatchDataset(Dataset[LoadedBatch]):
         # Returned, not raised: `DataLoader` puts a traceback into the message of an exception that
         # a worker raises.
         try:
-            return self._make(self.indices_of(number), slot, stats)
+            return self._make(number, slot, stats)
         except DamageError as error:
             return LoadedBatch({}, stats, DamageError(str(error)))
         except WenlanError as error:
@@ -199,9 +202,11 @@ class BatchDataset(Dataset[LoadedBatch]):
             batch_size=self.batch_size,
         )
 
-    def _make(self, indices: Indices, slot: int, stats: BatchStats) -> LoadedBatch:
+    def _make(self, number: int, slot: int, stats: BatchStats) -> LoadedBatch:
+        indices = self.indices_of(number)
         with stats.timed("read"):
             encoded = self.samples.read(indices)
+            self._read_ahead(number)
         on_device = self.images.decoder == "cuda"
         with stats.timed("pack"):
             side = 0 if on_device else self.size_px
@@ -233,6 +238,7 @@ class BatchDataset(Dataset[LoadedBatch]):
             values = self._texts(used, stats)
         with stats.timed("pack"):
             values |= self._images(used, image_BSSC)
+            values["page"] = np.array([sample.page for sample in used], np.int64)
             values["repeated"] = repeated
             values |= self._boxes(used)
         return LoadedBatch(
@@ -242,6 +248,14 @@ class BatchDataset(Dataset[LoadedBatch]):
             encoded_sizes=[len(sample.encoded) for sample in used] if on_device else [],
             slot=(self.ring.number, slot) if self.ring else None,
         )
+
+    def _read_ahead(self, number: int) -> None:
+        # The disk works on the next batch of this worker while it decodes this one. `DataLoader`
+        # hands the batches to its workers in turns.
+        worker = get_worker_info()
+        indices = self.indices_of(number + (worker.num_workers if worker else 1))
+        if indices[0] < self.epoch_samples:
+            self.samples.read_ahead(indices)
 
     def _images(self, used: Sequence[DecodedSample], image_BSSC: Tensor) -> dict[str, object]:
         if self.ring:
@@ -303,7 +317,7 @@ class BatchDataset(Dataset[LoadedBatch]):
             return Drop(Reason.NO_TEXT, f"it has {', '.join(sample.members)}")
         if not as_requested:
             stats.count("texts_other", 1)
-        return DecodedSample(sample.key, size, text, boxes, encoded)
+        return DecodedSample(sample.key, sample.page, size, text, boxes, encoded)
 
     def _replacement(
         self, index: int, out_SSC: Pixels, draw: float, stats: BatchStats

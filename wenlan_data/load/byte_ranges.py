@@ -3,17 +3,21 @@
 import mmap
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.errors import DamageError, WenlanError, os_errors
 from wenlan_data.files import open_regular
 
 Range = tuple[int, int]
 """Offset and size in bytes."""
 # `mmap` holds a duplicate of the file descriptor, and 1,024 per process is the usual limit.
 MAX_OPEN_MAPS = 512
+HAS_ADVICE = hasattr(mmap, "MADV_WILLNEED")
+MAX_ADVICE_BYTES = 1 << 17
+"""Linux reads no more for one call than the read-ahead of the device, 128 KiB by default."""
 
 
 class ByteReader(Protocol):
@@ -24,6 +28,9 @@ class ByteReader(Protocol):
 
         Raises `DamageError` if the object ends before a range does.
         """
+
+    def read_ahead(self, name: str, wanted: Range) -> None:
+        """Announces that a range will be read soon. Returns at once, and raises nothing."""
 
 
 @dataclass(slots=True)
@@ -43,6 +50,17 @@ class MappedFiles:
                 "restore it from a copy"
             )
         return [view[offset : offset + size] for offset, size in ranges]
+
+    def read_ahead(self, name: str, wanted: Range) -> None:
+        """Has the system read the range into the page cache, in the background."""
+        offset, size = wanted
+        # A file that cannot be opened is reported by `read`.
+        with suppress(WenlanError):
+            file = self._map(name).obj
+            start = offset - offset % mmap.PAGESIZE
+            if isinstance(file, mmap.mmap) and HAS_ADVICE and offset + size <= len(file):
+                for at in range(start, offset + size, MAX_ADVICE_BYTES):
+                    file.madvise(mmap.MADV_WILLNEED, at, min(MAX_ADVICE_BYTES, offset + size - at))
 
     def __getstate__(self) -> tuple[()]:
         return ()

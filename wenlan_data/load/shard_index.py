@@ -1,54 +1,34 @@
-"""Finds shards, their sample counts, and the byte offsets of every member of a sample."""
+"""Finds shards with their sample counts, and opens their indexes."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
-
-from wenlan_data.errors import DamageError, os_errors
-from wenlan_data.files import atomic_path
-from wenlan_data.layout import SHARDS
-from wenlan_data.npy import Indices
-from wenlan_data.shard.corpus_files import corpus_file
-from wenlan_data.shard.format import HEADER_BYTES, offsets_name
-from wenlan_data.shard.index import build_offsets, read_offsets, save_offsets
-from wenlan_data.shard.manifest import ShardEntry, load_manifest
-from wenlan_data.shard.reader import MAX_SAMPLE_MEMBERS, is_corpus, shard_paths
-
-MAX_CELLS = 1 << 24
-"""Samples of a shard times kinds of members, each of 24 bytes. Names such as `a.0001.jpg` make
-many kinds."""
+from wenlan_data.errors import DamageError, UsageError, from_os_error
+from wenlan_data.files import write_atomic
+from wenlan_data.shard.format import HEADER_BYTES
+from wenlan_data.shard.index_source import IndexSource, listed_source, tar_source
+from wenlan_data.shard.manifest import FileEntry, ShardEntry, load_manifest
+from wenlan_data.shard.reader import is_corpus, shard_paths
+from wenlan_data.shard.sample_index import IndexMismatchError, SampleIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """A tar and its offsets table."""
+    """A tar, and what its index is made of."""
 
     path: str
-    offsets: str
     samples: int
     bytes: int
     """Size of the tar when its table was made."""
+    source: IndexSource
     in_manifest: bool = False
     """Whether a manifest lists it; then its tar headers are known to the byte."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShardOffsets:
-    """Byte ranges of all members of a shard; row i of each int64 array is sample i."""
-
-    keys: list[str]
-    offset: dict[str, Indices]
-    """By extension, in bytes; -1 if the sample lacks the member."""
-    size: dict[str, Indices]
-    crc32c: dict[str, Indices]
 
 
 def find_shards(
@@ -59,7 +39,7 @@ def find_shards(
 ) -> list[Shard]:
     """Returns the shards of corpora, folders of tars and tars, in order.
 
-    A tar without an offsets table is indexed once, and its table is cached.
+    A tar that no manifest lists is indexed here, once, and its index is cached.
     Raises `UsageError` for a path that is missing or holds no tar, and `DamageError` for a shard
     that is missing, truncated or changed. With `skip_corrupt` such a shard is left out, and `note`
     is called with its name and the number of samples that are lost.
@@ -80,112 +60,82 @@ def find_shards(
     return found
 
 
-def load_shard_offsets(shard: Shard) -> ShardOffsets:
-    """Loads the offsets table of a shard, in about 10 ms for 10,000 samples.
+def open_index(source: IndexSource) -> SampleIndex:
+    """Opens the index beside a tar if it fits, else the one in the cache, which is made if needed.
 
-    Raises `DamageError` if it cannot be read or does not hold the expected number of samples.
+    Making it takes about 50 ms for 10,000 samples. Raises `DamageError` if the tables of the shard
+    cannot be read or do not hold the expected number of samples, and `UsageError` if the cache
+    cannot be written.
     """
-    table = read_offsets(Path(shard.offsets))
-    keys, members = table["key"].combine_chunks(), table["member"].combine_chunks()
-    if not len(keys):
-        _check_samples(shard, 0)
-        return ShardOffsets([], {}, {}, {})
-    # The table has one row per member and the members of a sample are adjacent: a sample begins
-    # where the key changes.
-    starts = np.append(
-        0, 1 + np.flatnonzero(_numbers(pc.not_equal(keys[1:], keys[:-1]).cast(pa.uint8())))
-    )
-    sample = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(keys))))
-    first = pa.Array.from_buffers(pa.int64(), len(starts), [None, pa.py_buffer(starts)])
-    offsets = ShardOffsets(keys.take(first).to_pylist(), {}, {}, {})
-    _check_samples(shard, len(offsets.keys))
-    extensions = _extensions(keys, members)
-    kinds = len(extensions.dictionary)
-    if kinds > MAX_SAMPLE_MEMBERS or kinds * len(offsets.keys) > MAX_CELLS:
-        problem = f"{kinds} kinds of members in {len(offsets.keys)} samples"
-        raise DamageError(f"{shard.offsets}: {problem}: split the tar into smaller ones")
-    ends = pc.max(pc.add(table["offset"], table["size"])).as_py()
-    if ends > shard.bytes:
-        raise DamageError(
-            f"{shard.path}: cut short: {ends} bytes expected, {shard.bytes} found: "
-            "restore it from a copy"
-        )
-    columns = [_numbers(table[name].combine_chunks()) for name in ("offset", "size", "crc32c")]
-    for code, extension in enumerate(extensions.dictionary.to_pylist()):
-        chosen = _numbers(extensions.indices) == code
-        for by_extension, column in zip(
-            (offsets.offset, offsets.size, offsets.crc32c), columns, strict=True
-        ):
-            by_sample = np.full(len(offsets.keys), -1, np.int64)
-            by_sample[sample[chosen]] = column[chosen]
-            by_extension[extension] = by_sample
-    return offsets
+    # A stale index is as good as none: it is derived from the tables, which are read again.
+    with suppress(FileNotFoundError, IndexMismatchError):
+        return source.open(source.beside)
+    cached = _cached_path(source)
+    with suppress(FileNotFoundError, IndexMismatchError):
+        return source.open(cached)
+    data = source.build()
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        # Several ranks may index the same tar at the same time.
+        write_atomic(cached, data)
+        return source.open(cached)
+    except OSError as error:
+        problem = from_os_error(error, cached)
+        if not isinstance(problem, UsageError):
+            raise problem from error
+        raise UsageError(
+            f"{cached}: an index cannot be written here ({error.strerror}): set XDG_CACHE_HOME to "
+            "another folder, or run `wenlan-data shards index` beforehand"
+        ) from error
 
 
 def cache_folder() -> Path:
-    """Returns the folder for offsets tables of tars that have none beside them."""
+    """Returns the folder for the indexes of shards that have none beside them."""
     # Nothing is written beside data that is not ours.
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "wenlan-data" / "offsets"
-
-
-def _check_samples(shard: Shard, found: int) -> None:
-    if found != shard.samples:
-        problem = f"{shard.samples} samples expected, {found} found"
-        raise DamageError(f"{shard.offsets}: {problem}: run `shards verify`")
+    return Path(base) / "wenlan-data" / "indexes"
 
 
 def _openers(path: Path) -> list[tuple[Callable[[], Shard], int | None]]:
     if not is_corpus(path):
         return [(partial(_open_tar, tar), None) for tar in shard_paths([path])]
+    manifest = load_manifest(path)
+    tables = {one.name: one for one in manifest.times.metadata}
     return [
-        (partial(_open_listed, path, entry), entry.samples) for entry in load_manifest(path).shards
+        (partial(_open_listed, path, entry, tables.get(entry.metadata.name)), entry.samples)
+        for entry in manifest.shards
     ]
 
 
-def _open_listed(corpus: Path, entry: ShardEntry) -> Shard:
-    tar = corpus_file(corpus, SHARDS, entry.name)
+def _open_listed(corpus: Path, entry: ShardEntry, metadata: FileEntry | None) -> Shard:
+    source = listed_source(corpus, entry, metadata)
     # Only the size is compared here: `check_share` and `shards verify` look at the bytes.
-    found = _size(tar)
+    found = _size(Path(source.tar))
     if found != entry.bytes:
         expected = f"{entry.bytes} bytes with {entry.samples} samples expected, {found} bytes found"
-        raise DamageError(f"{tar}: {expected}: run `shards verify`")
+        raise DamageError(f"{source.tar}: {expected}: run `shards verify`")
     if entry.samples * HEADER_BYTES > entry.bytes:
-        raise DamageError(f"{tar}: {entry.samples} samples cannot be in {entry.bytes} bytes")
-    offsets = str(corpus_file(corpus, SHARDS, entry.offsets.name))
+        raise DamageError(f"{source.tar}: {entry.samples} samples cannot be in {entry.bytes} bytes")
     return Shard(
-        path=str(tar), offsets=offsets, samples=entry.samples, bytes=entry.bytes, in_manifest=True
+        path=source.tar, samples=entry.samples, bytes=entry.bytes, source=source, in_manifest=True
     )
 
 
 def _open_tar(tar: Path) -> Shard:
-    beside = tar.with_name(offsets_name(tar.name))
-    table = beside if beside.is_file() else _cached(tar)
-    shard = Shard(path=str(tar), offsets=str(table), samples=_count(table), bytes=_size(tar))
-    end = _table_end(table)
-    if end > shard.bytes:
-        raise DamageError(
-            f"{tar}: cut short: {end} bytes expected, {shard.bytes} found: restore it from a copy"
-        )
-    return shard
+    source = tar_source(tar)
+    samples = open_index(source).samples
+    return Shard(path=str(tar), samples=samples, bytes=source.tar_bytes, source=source)
 
 
-def _cached(tar: Path) -> Path:
-    with os_errors(tar):
-        status = tar.stat()
-    # A tar that was replaced or moved gets another name in the cache, hence a new table.
-    identity = f"{tar.resolve()}\n{status.st_size}\n{status.st_mtime_ns}"
-    cached = (
-        cache_folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.offsets.parquet"
-    )
-    if not cached.is_file():
-        locations = build_offsets(tar)
-        with os_errors(cached):
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            # Several ranks may index the same tar at the same time.
-            with atomic_path(cached) as temporary:
-                save_offsets(temporary, locations)
-    return cached
+def _cached_path(source: IndexSource) -> Path:
+    # Files that were replaced or moved give another name in the cache, hence a new index.
+    states: list[object] = [source.identity.hex(), str(Path(source.tar).resolve())]
+    for path in filter(None, (source.tar, source.offsets, source.metadata)):
+        # What is missing is reported where the index is made.
+        with suppress(OSError):
+            status = Path(path).stat()
+            states += [status.st_size, status.st_mtime_ns]
+    return cache_folder() / f"{hashlib.sha256(json.dumps(states).encode()).hexdigest()[:32]}.index"
 
 
 def _size(path: Path) -> int:
@@ -193,32 +143,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError as error:
         raise DamageError(f"{path}: this shard is missing: restore it from a copy") from error
-
-
-def _count(table: Path) -> int:
-    keys = read_offsets(table, ["key"])["key"].combine_chunks()
-    if not len(keys):
-        return 0
-    return 1 + int(pc.sum(pc.not_equal(keys[1:], keys[:-1])).as_py() or 0)
-
-
-def _table_end(table: Path) -> int:
-    columns = read_offsets(table, ["offset", "size"])
-    return int(pc.max(pc.add(columns["offset"], columns["size"])).as_py() or 0)
-
-
-def _extensions(keys: pa.Array, members: pa.Array) -> pa.DictionaryArray:
-    lengths = pc.unique(pc.utf8_length(keys))
-    # Keys of this package all have one length, so the extensions are cut by Arrow, not by Python.
-    if len(lengths) == 1:
-        cut = pc.utf8_slice_codeunits(members, lengths[0].as_py() + 1)
-    else:
-        pairs = zip(keys.to_pylist(), members.to_pylist(), strict=True)
-        cut = pa.array([member[len(key) + 1 :] for key, member in pairs], pa.string())
-    return pc.dictionary_encode(pc.utf8_lower(cut))
-
-
-def _numbers(column: pa.Array) -> NDArray[np.generic]:
-    """Returns the numbers of a column without nulls."""
-    # Not by `to_numpy`: that, `pa.array` and `pa.scalar` import pandas, 1 s in every worker.
-    return np.asarray(np.from_dlpack(column))

@@ -25,10 +25,14 @@ MAX_MEMBERS = 1 << 21
 
 def save_offsets(path: Path, locations: Sequence[MemberLocation]) -> None:
     """Writes the table, rows in the order of the tar. Equal locations give equal bytes."""
-    columns = {name: [getattr(location, name) for location in locations] for name in OFFSETS.names}
-    table = pa.Table.from_pydict(columns, schema=OFFSETS)
     with os_errors(path):
-        pq.write_table(table, path, compression="zstd")
+        pq.write_table(offsets_table(locations), path, compression="zstd")
+
+
+def offsets_table(locations: Sequence[MemberLocation]) -> pa.Table:
+    """Returns the table of the members at these locations."""
+    columns = {name: [getattr(location, name) for location in locations] for name in OFFSETS.names}
+    return pa.Table.from_pydict(columns, schema=OFFSETS)
 
 
 def load_offsets(path: Path) -> list[MemberLocation]:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from wenlan_data.errors import DamageError, os_errors
-from wenlan_data.files import sha256_of
+from wenlan_data.files import read_bounded, sha256_of
 from wenlan_data.layout import DROPS, MANIFEST, METADATA, SHARDS
 from wenlan_data.shard.corpus_files import corpus_file, corpus_folder
 from wenlan_data.shard.index import load_offsets
+from wenlan_data.shard.index_source import listed_source
 from wenlan_data.shard.manifest import FileEntry, Manifest, ShardEntry, load_manifest
 from wenlan_data.shard.reader import is_corpus, shard_paths
+from wenlan_data.shard.sample_index import MAX_INDEX_BYTES, IndexMismatchError, index_name
 from wenlan_data.shard.verify_corpus import Problem, tar_problems
 from wenlan_data.shard.verify_tar import structure_problems
 from wenlan_data.shard.writer import MemberLocation
@@ -66,6 +68,7 @@ def _corpus_problems(
     for shard in manifest.shards:
         on_shard(shard.name)
         yield from _shard_problems(corpus, shard, owners)
+        yield from _index_problems(corpus, manifest, shard)
     for folder, entry in _tables(manifest):
         try:
             path = corpus_file(corpus, folder, entry.name)
@@ -84,7 +87,9 @@ def _count_problems(manifest: Manifest) -> Iterator[Problem]:
 
 def _unknown_files(corpus: Path, manifest: Manifest) -> Iterator[Problem]:
     known = {
-        f"{SHARDS}/{name}" for shard in manifest.shards for name in (shard.name, shard.offsets.name)
+        f"{SHARDS}/{name}"
+        for shard in manifest.shards
+        for name in (shard.name, shard.offsets.name, index_name(shard.name))
     }
     known |= {f"{folder}/{entry.name}" for folder, entry in _tables(manifest)}
     for folder in (SHARDS, METADATA, DROPS):
@@ -130,6 +135,21 @@ def _shard_problems(corpus: Path, shard: ShardEntry, owners: _KeyOwners) -> Iter
         return
     yield from _key_problems(tar, shard, locations, owners)
     yield from tar_problems(tar, shard, locations)
+
+
+def _index_problems(corpus: Path, manifest: Manifest, shard: ShardEntry) -> Iterator[Problem]:
+    path = corpus / SHARDS / index_name(shard.name)
+    if not path.exists():
+        return
+    metadata = (one for one in manifest.times.metadata if one.name == shard.metadata.name)
+    try:
+        source = listed_source(corpus, shard, next(metadata, None))
+        source.open(path)
+        with os_errors(path):
+            if read_bounded(path, MAX_INDEX_BYTES) != source.build():
+                raise IndexMismatchError(path, "a record is corrupt")
+    except DamageError as error:
+        yield Problem(path.name, "", 0, str(error))
 
 
 def _key_problems(

@@ -19,7 +19,7 @@ from wenlan_data.load import (
 from wenlan_data.load.metrics import LoaderMetrics
 from wenlan_data.model.config import AugmentConfig, TrainConfig
 from wenlan_data.model.inputs import Inputs, batch_boxes, normalise_images, pad_as_released
-from wenlan_data.train.corpus_mark import SamplePages, sample_ids
+from wenlan_data.train.corpus_mark import sample_ids
 from wenlan_data.train.distributed import Distributed
 
 
@@ -73,7 +73,6 @@ class TrainingData:
 
     shards: list[Path]
     tokenizer: Path
-    pages: SamplePages
     workers: int
 
 
@@ -92,7 +91,7 @@ def batches(
                 wait_s = time.perf_counter() - start
                 after = DataPosition(position.epoch, loader.position * loader.global_batch)
                 total = _counts(loader.metrics)
-                batch = to_batch(loaded, config, distributed, data.pages, after, wait_s)
+                batch = to_batch(loaded, config, distributed, after, wait_s)
                 yield replace(
                     batch,
                     counts=DataCounts(
@@ -163,7 +162,6 @@ def to_batch(
     loaded: LoaderBatch,
     config: TrainConfig,
     distributed: Distributed,
-    pages: SamplePages,
     next_position: DataPosition,
     wait_s: float,
 ) -> Batch:
@@ -181,7 +179,7 @@ def to_batch(
             token_mask=token_mask.to(device, non_blocking=True),
         ),
         ids=torch.from_numpy(ids).to(device),
-        pages=torch.from_numpy(pages.page_ids(ids)).to(device),
+        pages=loaded["page"].to(device),
         next_position=next_position,
         wait_s=wait_s,
         counts=DataCounts(),

@@ -1,4 +1,4 @@
-"""The identity of the corpus that a run trains on, and the page of each sample."""
+"""The identity of the corpus that a run trains on, and that of each sample."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,17 +12,15 @@ import pyarrow.parquet as pq
 from wenlan_data.bounded_tables import read_batches
 from wenlan_data.errors import DamageError, RecipeError, UsageError, os_errors
 from wenlan_data.files import read_bounded
-from wenlan_data.layout import MANIFEST, METADATA
+from wenlan_data.layout import MANIFEST
 from wenlan_data.model.checkpoint import SHARDS, CorpusMark, ShardMark, shards_digest
 from wenlan_data.npy import Indices
-from wenlan_data.shard.corpus_files import corpus_file
 from wenlan_data.shard.manifest import MAX_BYTES, load_manifest
 from wenlan_data.shard.reader import is_corpus, scan, shard_paths
-from wenlan_data.tables import METADATA as METADATA_SCHEMA
+from wenlan_data.shard.sample_index import first_64_bits
 
 _SHARD_COLUMNS = pa.schema({"name": pa.string(), "bytes": pa.int64(), "sha256": pa.string()})
 _BATCH_ROWS = 4096
-_PAGE_COLUMNS = pa.schema([METADATA_SCHEMA.field(name) for name in ("key", "page_url")])
 
 
 class CorpusShards:
@@ -128,46 +126,6 @@ def _first_difference(file: Path, now: CorpusShards) -> str:
     return "other shards"
 
 
-class SamplePages:
-    """Page ids of the samples of corpora; 0 without a page, and for samples of bare tars."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        tables = [self._read(path) for path in paths if is_corpus(path)]
-        ids = np.concatenate([ids for ids, _ in tables]) if tables else np.zeros(0, np.int64)
-        pages = np.concatenate([pages for _, pages in tables]) if tables else np.zeros(0, np.int64)
-        # Two sorted arrays take 16 bytes a sample, much less than a dict of Python integers.
-        order = np.argsort(ids)
-        self._ids, self._pages = ids[order], pages[order]
-
-    def page_ids(self, ids: Indices) -> Indices:
-        """(N,) page ids of N samples, given by their `sample_ids`."""
-        if not len(self._ids):
-            return np.zeros(len(ids), np.int64)
-        rows = np.searchsorted(self._ids, ids).clip(max=len(self._ids) - 1)
-        return np.where(self._ids[rows] == ids, self._pages[rows], 0)
-
-    def _read(self, corpus: Path) -> tuple[Indices, Indices]:
-        ids, pages = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        for shard in load_manifest(corpus).shards:
-            path = corpus_file(corpus, METADATA, shard.metadata.name)
-            for batch in read_batches(path, _PAGE_COLUMNS) if path.is_file() else ():
-                ids.append(sample_ids(batch["key"].to_pylist()))
-                urls = batch["page_url"].to_pylist()
-                pages.append(np.array([page_id(url) for url in urls], np.int64))
-        return np.concatenate(ids), np.concatenate(pages)
-
-
 def sample_ids(keys: Sequence[str]) -> Indices:
     """64 bits of the hash of each key. A collision among a million keys has a chance below 1e-7."""
-    return np.array([_first_64_bits(key) for key in keys], np.int64)
-
-
-def page_id(url: str) -> int:
-    """64 bits of the hash of a page's URL, 0 for an empty URL."""
-    return _first_64_bits(url) if url else 0
-
-
-def _first_64_bits(text: str) -> int:
-    return int.from_bytes(
-        hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:8], "little", signed=True
-    )
+    return np.array([first_64_bits(key) for key in keys], np.int64)

@@ -47,7 +47,6 @@ from wenlan_data.train.broadcast import broadcast_checkpoint, broadcast_tensors,
 from wenlan_data.train.checkpoint_writer import CheckpointWriter
 from wenlan_data.train.corpus_mark import (
     CorpusShards,
-    SamplePages,
     check_same_corpus,
     check_shards,
 )
@@ -214,7 +213,6 @@ def _prepare(
         data = TrainingData(
             shards=list(options.shards),
             tokenizer=tokenizer,
-            pages=SamplePages(options.shards),
             workers=options.workers,
         )
         if checkpoint is not None:
