@@ -29,7 +29,9 @@ OPTIONS = {
         "--weights",
     ],
     "eval embed": ["--checkpoint", "--json", "--out", "--shards", "--workers"],
-    "eval retrieval": ["--checkpoint", "--json", "--shards", "--texts", "--workers"],
+    "eval retrieval": [
+        "--checkpoint", "--equal-texts", "--json", "--shards", "--texts", "--workers",
+    ],
     "extract": [
         "--allow", "--contact", "--html", "--json", "--out", "--plugins", "--recipe", "--set",
         "--url",

@@ -1,6 +1,7 @@
 """`wenlan-data eval`: measures a checkpoint on a corpus, or embeds the corpus with it."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -44,22 +45,40 @@ def evaluate() -> None:
     type=click.Choice(["caption", "all"]),
     help="Texts that count as correct for an image.",
 )
+@click.option(
+    "--equal-texts",
+    default="merge",
+    show_default=True,
+    type=click.Choice(["merge", "separate"]),
+    help="Equal texts of several samples: merge counts them as one text, correct for each of its "
+    "images; separate counts each by itself, correct for its own image only.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def retrieval(
-    checkpoint: Path, shards: tuple[Path, ...], workers: int, texts: str, as_json: bool
+    checkpoint: Path,
+    shards: tuple[Path, ...],
+    workers: int,
+    texts: str,
+    equal_texts: Literal["merge", "separate"],
+    as_json: bool,
 ) -> None:
-    """Measure image-text retrieval over a corpus, both ways. Equal texts count as one text."""
+    """Measure image-text retrieval over a corpus, both ways."""
     from wenlan_data.cli.train import need_torch
 
     need_torch()
     from wenlan_data.eval.corpus_eval import corpus_retrieval
     from wenlan_data.eval.embed import load_model
+    from wenlan_data.eval.retrieval import EQUAL_TEXTS
 
     found = corpus_retrieval(
-        load_model(checkpoint), shards, every_text=texts == "all", workers=workers
+        load_model(checkpoint),
+        shards,
+        every_text=texts == "all",
+        equal_texts=equal_texts,
+        workers=workers,
     )
     if as_json:
-        print_json(found.as_json())
+        print_json({**found.as_json(), "texts": texts, "equal_texts": equal_texts})
         return
     for direction, values in found.as_json().items():
         recalls = "  ".join(f"R@{cut} {100 * values[f'recall@{cut}']:5.1f}" for cut in (1, 5, 10))
@@ -68,6 +87,7 @@ def retrieval(
             f"{direction.replace('_', ' '):14} {recalls}  {ranks}  "
             f"({values['queries']:.0f} queries)"
         )
+    echo(f"{'equal texts':14} {equal_texts}: {EQUAL_TEXTS[equal_texts]}")
 
 
 @evaluate.command()

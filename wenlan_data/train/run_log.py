@@ -24,6 +24,7 @@ from wenlan_data.bounded_json import parse_json
 from wenlan_data.errors import os_errors, print_line
 from wenlan_data.files import atomic_path, inner_folder, open_regular
 from wenlan_data.printable import printable
+from wenlan_data.train.validation import VALIDATION_RULE
 
 LOG = "log.jsonl"
 MAX_LINE_BYTES = 1 << 16
@@ -114,10 +115,11 @@ class RunLog:
         """Logs a validation. Its time does not count as time of the next step."""
         self.restart_clock()
         if self._is_main:
-            self._write({"kind": "validation", "step": step, "metrics": metrics})
+            rule = {"equal_texts": VALIDATION_RULE}
+            self._write({"kind": "validation", "step": step, **rule, "metrics": metrics})
             self._chart(step, {f"validation/{name}": value for name, value in metrics.items()})
             shown = " ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
-            self._print(f"step {step}: validation {shown}")
+            self._print(f"step {step}: validation (equal texts: {VALIDATION_RULE}) {shown}")
 
     def message(self, line: str) -> None:
         """Prints a line for the operator."""
