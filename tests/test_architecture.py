@@ -28,7 +28,7 @@ OPTIONS = {
         "--detector", "--device", "--json", "--max-side-px", "--out", "--plugins", "--set",
         "--weights",
     ],
-    "eval embed": ["--checkpoint", "--json", "--out", "--shards", "--workers"],
+    "eval embed": ["--checkpoint", "--json", "--out", "--regions", "--shards", "--workers"],
     "eval retrieval": [
         "--checkpoint", "--equal-texts", "--json", "--shards", "--texts", "--workers",
     ],

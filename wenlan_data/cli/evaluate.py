@@ -1,11 +1,15 @@
 """`wenlan-data eval`: measures a checkpoint on a corpus, or embeds the corpus with it."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from wenlan_data.cli.terminal import echo, print_json
+
+if TYPE_CHECKING:
+    from wenlan_data.eval.embed import EmbeddingModel
 
 _CHECKPOINT = click.option(
     "--checkpoint",
@@ -97,9 +101,22 @@ def retrieval(
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="New folder for the vectors."
 )
+@click.option(
+    "--regions",
+    is_flag=False,
+    flag_value="bf16",
+    type=click.Choice(["bf16", "fp32"]),
+    help="Write region features for `image.features` of a training instead, in this type "
+    "(bf16 without one); a folder that holds some is completed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def embed(
-    checkpoint: Path, shards: tuple[Path, ...], workers: int, out: Path, as_json: bool
+    checkpoint: Path,
+    shards: tuple[Path, ...],
+    workers: int,
+    out: Path,
+    regions: Literal["bf16", "fp32"] | None,
+    as_json: bool,
 ) -> None:
     """Write the image and text vectors of every sample, in the layout of clip-retrieval."""
     from wenlan_data.cli.train import need_torch
@@ -109,6 +126,9 @@ def embed(
     from wenlan_data.eval.embed import load_model
 
     model = load_model(checkpoint)
+    if regions:
+        _embed_regions(model, shards, workers, out, regions, as_json=as_json)
+        return
     count = write_embeddings(model, shards, out, workers=workers)
     if as_json:
         print_json({"samples": count, "width": model.config.embedding, "out": str(out)})
@@ -116,4 +136,25 @@ def embed(
     echo(
         f"{count} samples, {model.config.embedding} values each: "
         f"{out}/img_emb, {out}/text_emb, {out}/metadata"
+    )
+
+
+def _embed_regions(
+    model: "EmbeddingModel",
+    shards: tuple[Path, ...],
+    workers: int,
+    out: Path,
+    regions: Literal["bf16", "fp32"],
+    *,
+    as_json: bool,
+) -> None:
+    from wenlan_data.eval.region_features import write_region_features
+
+    found = write_region_features(model, shards, out, kind=regions, workers=workers)
+    if as_json:
+        print_json({**asdict(found), "type": regions, "out": str(out)})
+        return
+    echo(
+        f"{found.samples} samples, {found.regions} regions of {found.width} values each "
+        f"({regions}, {found.bytes / 2**20:.1f} MiB): {out}"
     )

@@ -54,6 +54,7 @@ from wenlan_data.train.distributed import (
     destroy_distributed,
     init_distributed,
 )
+from wenlan_data.train.features import open_features
 from wenlan_data.train.launch import check_batch_norm, check_division
 from wenlan_data.train.loop import TrainingRun, train
 from wenlan_data.train.measure_standard import measure_standardisation
@@ -183,17 +184,19 @@ def _prepare(
         if checkpoint is None and options.init is not None:
             load_initial_weights(towers, options.init, message)
         training = start_training(towers, config, distributed.device)
+        if checkpoint is not None:
+            _resume(training, checkpoint, corpus, options, message)
+            if distributed.is_main:
+                quarantine_corrupt(corrupt, message)
         data = TrainingData(
             shards=list(options.shards),
             tokenizer=tokenizer,
             pages=SamplePages(options.shards),
             workers=options.workers,
+            # Of the weights that the run begins with: they are compared.
+            features=open_features(config, options.shards, training.towers.image),
         )
-        if checkpoint is not None:
-            _resume(training, checkpoint, corpus, options, message)
-            if distributed.is_main:
-                quarantine_corrupt(corrupt, message)
-        elif config.standardise and options.init is None:
+        if checkpoint is None and config.standardise and options.init is None:
             # The weights of --init come with the statistics that they were trained with.
             first_batches = batches(data, config, distributed, START)
             measure_standardisation(training.towers, first_batches, config)
