@@ -28,8 +28,10 @@ OPTIONS = {
         "--detector", "--device", "--json", "--max-side-px", "--out", "--plugins", "--set",
         "--weights",
     ],
-    "eval embed": ["--checkpoint", "--json", "--out", "--shards", "--workers"],
-    "eval retrieval": ["--checkpoint", "--json", "--shards", "--texts", "--workers"],
+    "eval embed": ["--checkpoint", "--json", "--out", "--regions", "--shards", "--workers"],
+    "eval retrieval": [
+        "--checkpoint", "--equal-texts", "--json", "--shards", "--texts", "--workers",
+    ],
     "extract": [
         "--allow", "--contact", "--html", "--json", "--out", "--plugins", "--recipe", "--set",
         "--url",

@@ -1,6 +1,7 @@
 """A trained checkpoint evaluated and used through the command line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,14 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import save_file
 
+from tests.load.corpora import sample
 from tests.train.runs import corpus, trained
 from wenlan_data.cli.main import cli
 from wenlan_data.errors import UsageError, WenlanError
 from wenlan_data.eval.corpus_eval import read_texts, text_ids
 from wenlan_data.eval.embed import Embeddings, embed_corpus, load_model
+from wenlan_data.records import Text
+from wenlan_data.testing import write_corpus
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,29 @@ def test_retrieval_prints_both_directions(shards: Path, run: Path) -> None:
 
 def test_a_rank_without_samples_has_ids_of_the_type_of_the_others() -> None:
     assert text_ids([]).dtype == text_ids(["一只猫"]).dtype == torch.int64
+
+
+def test_the_rule_for_equal_texts_is_printed_beside_the_numbers(run: Path, tmp_path: Path) -> None:
+    captions = ["同一句话"] * 3 + ["别的话"]
+    samples = [
+        replace(
+            sample(number), caption=caption, texts=(Text("caption", caption), Text("alt", "图"))
+        )
+        for number, caption in enumerate(captions)
+    ]
+    twice = write_corpus(tmp_path / "corpus", [samples])
+    words = ("eval", "retrieval", "--checkpoint", run, "--shards", twice, "--workers", 0)
+    for texts, rule, queries in (
+        ("caption", "merge", 2), ("caption", "separate", 4),
+        ("all", "merge", 3), ("all", "separate", 8),
+    ):  # fmt: skip
+        more = (*words, "--texts", texts, "--equal-texts", rule)
+        found = json.loads(_call(*more, "--json"))
+        assert (found["texts"], found["equal_texts"]) == (texts, rule)
+        assert found["text_to_image"]["queries"] == queries
+        assert found["image_to_text"]["queries"] == 4
+        assert f"{rule}: " in _call(*more).splitlines()[-1]
+    assert json.loads(_call(*words, "--json"))["equal_texts"] == "merge"
 
 
 def test_vectors_are_laid_out_as_clip_retrieval_does_it(

@@ -22,7 +22,7 @@ from wenlan_data.eval.embed import (
     embed_corpus,
     embed_texts,
 )
-from wenlan_data.eval.retrieval import Retrieval, retrieval
+from wenlan_data.eval.retrieval import EqualTexts, Retrieval, retrieval
 from wenlan_data.shard.format import parse_fields
 from wenlan_data.shard.reader import read_at, scan, shard_paths
 
@@ -35,14 +35,16 @@ def corpus_retrieval(
     shards: Sequence[Path],
     *,
     every_text: bool = False,
+    equal_texts: EqualTexts = "merge",
     workers: int = 2,
     limit: int | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Retrieval:
     """Computes retrieval metrics over the samples of `shards`, at most about `limit` of them.
 
-    Equal texts are one text, correct for each of their images. `every_text`: all texts of a sample
-    match its image, not only its caption. Raises `InterruptedBuildError` once `stop()` is true.
+    `every_text`: all texts of a sample match its image, not only its caption; a text that a sample
+    has twice counts once. `equal_texts` decides about equal texts of different samples. Raises
+    `InterruptedBuildError` once `stop()` is true.
     """
     parts = []
     with closing(embed_corpus(model, shards, workers=workers, limit=limit)) as embedded:
@@ -56,7 +58,7 @@ def corpus_retrieval(
         # The caption of each sample has been encoded with it.
         text_NE = torch.cat([part.text_BE for part in parts])
         captions = [text for part in parts for text in part.texts]
-        return caption_retrieval(image_NE, text_NE, text_ids(captions))
+        return caption_retrieval(image_NE, text_NE, text_ids(captions), equal_texts)
     texts_by_key = read_texts(shards, set(keys))
     text_rows: dict[str, int] = {}
     pairs = [
@@ -64,15 +66,19 @@ def corpus_retrieval(
         for row, key in enumerate(keys)
         for text in texts_by_key.get(key, [])
     ]
-    return retrieval(image_NE, embed_texts(model, list(text_rows)), pairs)
+    vectors_ME = embed_texts(model, list(text_rows))
+    return retrieval(image_NE, vectors_ME, pairs, equal_texts=equal_texts)
 
 
-def caption_retrieval(image_NE: Tensor, text_NE: Tensor, ids_N: Tensor) -> Retrieval:
-    """Metrics of N samples with one text each; texts of equal `text_ids` are one text."""
+def caption_retrieval(
+    image_NE: Tensor, text_NE: Tensor, ids_N: Tensor, equal_texts: EqualTexts = "merge"
+) -> Retrieval:
+    """Metrics of N samples with one text each; texts of equal `text_ids` are equal."""
     _, rows = torch.unique(ids_N, return_inverse=True)
     first = torch.full((int(rows.max()) + 1,), len(rows), dtype=torch.long)
     first.scatter_reduce_(0, rows, torch.arange(len(rows)), "amin")
-    return retrieval(image_NE, text_NE[first], list(enumerate(rows.tolist())))
+    pairs = list(enumerate(rows.tolist()))
+    return retrieval(image_NE, text_NE[first], pairs, equal_texts=equal_texts)
 
 
 def text_ids(texts: Sequence[str]) -> Tensor:

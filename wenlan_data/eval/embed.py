@@ -96,21 +96,8 @@ def embed_corpus(
 
     Of several ranks each gets its part; `limit` is that of a rank.
     """
-    config = model.config
-    loader = Loader(
-        list(shards),
-        # As many pixels as 64 images of 512 x 512: a checkpoint may want 2048 x 2048.
-        batch_size=max(1, min(batch_size, MAX_BATCH_PIXELS // config.image.size_px**2)),
-        size_px=config.image.size_px,
-        workers=workers,
-        sampling=SamplingSettings(shuffle=None, rank=rank, world_size=world_size),
-        images=ImageSettings(max_regions=config.regions.max_boxes),
-        texts=TextSettings(
-            # Training may draw a text at random. An evaluation must not depend on the draw.
-            choose="caption" if config.text.choose in RANDOM_CHOICES else config.text.choose,
-            tokenizer=model.tokenizer,
-            max_tokens=config.text.max_tokens,
-        ),
+    loader = corpus_loader(
+        model, shards, batch_size=batch_size, workers=workers, rank=rank, world_size=world_size
     )
     count = 0
     with loader:
@@ -122,6 +109,35 @@ def embed_corpus(
             count += len(rows)
             if limit and count >= limit:
                 return
+
+
+def corpus_loader(
+    model: EmbeddingModel,
+    shards: Sequence[Path],
+    *,
+    batch_size: int = 64,
+    workers: int = 2,
+    rank: int = 0,
+    world_size: int = 1,
+    with_tokens: bool = True,
+) -> Loader:
+    """Makes a loader of the model's inputs, in the order of the shards."""
+    config = model.config
+    return Loader(
+        list(shards),
+        # As many pixels as 64 images of 512 x 512: a checkpoint may want 2048 x 2048.
+        batch_size=max(1, min(batch_size, MAX_BATCH_PIXELS // config.image.size_px**2)),
+        size_px=config.image.size_px,
+        workers=workers,
+        sampling=SamplingSettings(shuffle=None, rank=rank, world_size=world_size),
+        images=ImageSettings(max_regions=config.regions.max_boxes),
+        texts=TextSettings(
+            # Training may draw a text at random. An evaluation must not depend on the draw.
+            choose="caption" if config.text.choose in RANDOM_CHOICES else config.text.choose,
+            tokenizer=model.tokenizer if with_tokens else None,
+            max_tokens=config.text.max_tokens,
+        ),
+    )
 
 
 @torch.no_grad()

@@ -22,11 +22,12 @@ from wenlan_data.image.decode import Pixels
 from wenlan_data.load.boxes import StoredBoxes, scaled_boxes, stored_boxes
 from wenlan_data.load.decode import Size, find_decoder
 from wenlan_data.load.loader_settings import ImageSettings, SamplingSettings
+from wenlan_data.load.region_features import RegionFeatures
 from wenlan_data.load.sample_reader import EncodedSample, SampleReader
 from wenlan_data.load.shared_ring import SharedRing, take_slot
 from wenlan_data.load.shuffle import DrawStream, batch_indices, uniform_draws
 from wenlan_data.load.text import Tokenizer, choose_text, pad_tokens
-from wenlan_data.npy import Indices
+from wenlan_data.npy import Bools, Indices
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.shard.format import image_of, parse_fields
@@ -44,7 +45,7 @@ MAX_BYTES_PER_CHAR = 4
 class LoaderBatch(TypedDict):
     """A batch as the user receives it: B samples, S x S pixels."""
 
-    image: Tensor
+    image: NotRequired[Tensor]
     """uint8 (B, 3, S, S) in channels-last memory, on the loader's device."""
     key: list[str]
     page: Tensor
@@ -60,6 +61,10 @@ class LoaderBatch(TypedDict):
     """int64 (B, L); without a tokenizer there is none."""
     token_mask: NotRequired[Tensor]
     """bool (B, L)."""
+    regions: NotRequired[Tensor]
+    """bfloat16 or float32 (B, R, C), region features in place of `image`."""
+    region_mask: NotRequired[Tensor]
+    """bool (B, R)."""
 
 
 class BadSample(TypedDict):
@@ -119,7 +124,9 @@ class LoadedBatch:
     encoded_sizes: list[int] = field(default_factory=list)
     """Bytes of each image in `encoded`, if the device decodes."""
     slot: tuple[int, int] | None = None
-    """Number of the ring, and the slot in which a worker left `image`."""
+    """Number of the ring, and the slot in which a worker left `image` or `regions`."""
+    regions: torch.dtype | None = None
+    """Type of the region features that are in the place of pixels."""
 
     def pin_memory(self) -> "LoadedBatch":
         """Returns the batch with its tensors in pinned memory; `DataLoader` calls this."""
@@ -137,7 +144,7 @@ class LoadedBatch:
         }
         values = self.values | {name: torch.from_numpy(value) for name, value in arrays.items()}
         if self.slot and not self.error:
-            values["image"] = take_slot(*self.slot, pinned=pinned)
+            values |= slot_values(take_slot(*self.slot, pinned=pinned), self.regions)
         return replace(self, values=values, slot=None)
 
 
@@ -151,6 +158,7 @@ class DecodedSample:
     text: str
     boxes: StoredBoxes | None
     encoded: memoryview
+    region_mask: Bools | None = None
 
 
 @dataclass(kw_only=True)
@@ -176,6 +184,14 @@ class BatchDataset(Dataset[LoadedBatch]):
 
     def __post_init__(self) -> None:
         self._decode = find_decoder(self.images.decoder)
+
+    @property
+    def row_shape(self) -> tuple[int, int, int]:
+        """Shape of the bytes of a sample's pixels (S, S, 3), or of its region features."""
+        if self.images.features:
+            return self.images.features.row_shape
+        side = 0 if self.images.decoder == "cuda" else self.size_px
+        return side, side, 3
 
     def __getitem__(self, task: tuple[int, int]) -> LoadedBatch:
         """Makes this rank's part of a global batch.
@@ -209,12 +225,11 @@ class BatchDataset(Dataset[LoadedBatch]):
             self._read_ahead(number)
         on_device = self.images.decoder == "cuda"
         with stats.timed("pack"):
-            side = 0 if on_device else self.size_px
             fresh = torch.empty(
-                (0 if self.ring else len(indices), side, side, 3), dtype=torch.uint8
+                (0 if self.ring else len(indices), *self.row_shape), dtype=torch.uint8
             )
-            image_BSSC = self.ring.slots[slot] if self.ring else fresh
-        pixels = image_BSSC.numpy()
+            row_bytes = self.ring.slots[slot] if self.ring else fresh
+        pixels = row_bytes.numpy()
         draw = uniform_draws(
             indices,
             1,
@@ -237,7 +252,7 @@ class BatchDataset(Dataset[LoadedBatch]):
         with stats.timed("text"):
             values = self._texts(used, stats)
         with stats.timed("pack"):
-            values |= self._images(used, image_BSSC)
+            values |= self._images(used, row_bytes)
             values["page"] = np.array([sample.page for sample in used], np.int64)
             values["repeated"] = repeated
             values |= self._boxes(used)
@@ -247,6 +262,7 @@ class BatchDataset(Dataset[LoadedBatch]):
             shard_of_row=[sample.shard for sample in encoded],
             encoded_sizes=[len(sample.encoded) for sample in used] if on_device else [],
             slot=(self.ring.number, slot) if self.ring else None,
+            regions=self.images.features.dtype if self.images.features else None,
         )
 
     def _read_ahead(self, number: int) -> None:
@@ -257,11 +273,14 @@ class BatchDataset(Dataset[LoadedBatch]):
         if indices[0] < self.epoch_samples:
             self.samples.read_ahead(indices)
 
-    def _images(self, used: Sequence[DecodedSample], image_BSSC: Tensor) -> dict[str, object]:
+    def _images(self, used: Sequence[DecodedSample], row_bytes: Tensor) -> dict[str, object]:
+        features = self.images.features
+        masks = [sample.region_mask for sample in used if sample.region_mask is not None]
+        values: dict[str, object] = {"region_mask": np.stack(masks)} if features else {}
         if self.ring:
-            return {}
+            return values
         if self.images.decoder != "cuda":
-            return {"image": image_BSSC.permute(0, 3, 1, 2)}
+            return values | slot_values(row_bytes, features.dtype if features else None)
         joined = bytearray(b"".join(sample.encoded for sample in used))
         return {"encoded": np.frombuffer(joined, np.uint8)}
 
@@ -270,6 +289,8 @@ class BatchDataset(Dataset[LoadedBatch]):
     ) -> DecodedSample | Drop:
         if sample.problem:
             return sample.problem
+        if self.images.features:
+            return self._use_features(sample, out_SSC, draw, stats)
         encoded = image_of(sample.members)
         if encoded is None:
             return Drop(Reason.NO_IMAGE, f"it has {', '.join(sample.members) or 'nothing'}")
@@ -282,6 +303,18 @@ class BatchDataset(Dataset[LoadedBatch]):
         described = self._described(sample, encoded, size, draw, stats)
         stats.add("text", decoded_at)
         return described
+
+    def _use_features(
+        self, sample: EncodedSample, out_RCI: Pixels, draw: float, stats: BatchStats
+    ) -> DecodedSample | Drop:
+        features = cast("RegionFeatures", self.images.features)
+        with stats.timed("decode"):
+            mask = features.read(self.samples.shards[sample.shard].path, sample.key, out_RCI)
+        if mask is None:
+            return Drop(Reason.NO_IMAGE, "it has no region features: its image cannot be used")
+        with stats.timed("text"):
+            found = self._described(sample, memoryview(b""), (0, 0), draw, stats)
+        return found if isinstance(found, Drop) else replace(found, region_mask=mask)
 
     def _described(
         self,
@@ -358,6 +391,13 @@ class BatchDataset(Dataset[LoadedBatch]):
             max_regions=self.images.max_regions,
         )
         return {"boxes": boxes_BR4, "box_mask": mask_BR}
+
+
+def slot_values(row_bytes: Tensor, regions: torch.dtype | None) -> dict[str, object]:
+    """The field of `LoaderBatch` that the bytes of a batch are: `image`, or `regions` of a type."""
+    if regions is None:
+        return {"image": row_bytes.permute(0, 3, 1, 2)}
+    return {"regions": row_bytes.view(regions).squeeze(-1)}
 
 
 def _fields(view: memoryview) -> dict[str, object]:

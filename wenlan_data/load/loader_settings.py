@@ -9,6 +9,7 @@ from pathlib import Path
 from wenlan_data.errors import UsageError
 from wenlan_data.load.augment import Augment
 from wenlan_data.load.decode import find_decoder
+from wenlan_data.load.region_features import RegionFeatures
 from wenlan_data.load.shuffle import ShuffleSettings
 from wenlan_data.load.text import Tokenizer, check_choice
 
@@ -47,9 +48,16 @@ class ImageSettings:
     max_regions: int = 37
     """R of `boxes` (B, R, 4): BriVL's 36 grid cells and the whole image. 0 delivers no boxes."""
     augment: Augment | None = None
+    features: RegionFeatures | None = None
+    """Delivered in place of images, which are not decoded; with `max_regions` 0 and no `augment`."""
 
     def __post_init__(self) -> None:
         find_decoder(self.decoder)
+        if self.features and (self.max_regions or self.augment or self.decoder == "cuda"):
+            raise UsageError(
+                "features: they take the place of images: set max_regions to 0, augment to None "
+                "and decoder to turbo"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

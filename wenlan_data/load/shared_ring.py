@@ -27,12 +27,12 @@ _numbers = count()
 
 
 class SharedRing:
-    """Slots for uint8 (B, S, S, 3), allocated before the workers are forked and shared with them.
+    """Slots for uint8 (B, ...), allocated before the workers are forked and shared with them.
 
     A slot is lent to the user with its batch. It is free again when nothing refers to its memory.
     """
 
-    def __init__(self, in_flight: int, shape: tuple[int, int, int, int]) -> None:
+    def __init__(self, in_flight: int, shape: tuple[int, ...]) -> None:
         self.number = next(_numbers)
         slots = in_flight + SPARE_SLOTS
         size = slots * torch.Size(shape).numel()
@@ -58,7 +58,7 @@ class SharedRing:
         return ((number, self._free.popleft()) for number in numbers)
 
     def take(self, slot: int, *, pinned: bool) -> Tensor:
-        """Returns what a worker wrote, uint8 (B, 3, S, S) in channels-last memory.
+        """Returns what a worker wrote, uint8 (B, ...).
 
         The memory is lent; it is a copy if `pinned`, or if no other slot is free.
         """
@@ -69,11 +69,11 @@ class SharedRing:
             # workers for the cores.
             np.copyto(own.numpy(), held)
             self._free.append(slot)
-            return own.permute(0, 3, 1, 2)
+            return own
         # Every view of the tensor, in torch or NumPy, keeps `held` alive: the finalizer runs when
         # the last one is released. Not at exit, when no slot is needed any more.
         weakref.finalize(held, self._free.append, slot).atexit = False
-        return torch.from_numpy(held).permute(0, 3, 1, 2)
+        return torch.from_numpy(held)
 
     def close(self) -> None:
         """Forgets the ring; batches that were taken keep their memory."""

@@ -32,7 +32,7 @@ def iterate_batches(
     """
     opencv()  # imported once, before the workers fork
     count = min(workers.count, len(numbers))
-    shape = (dataset.batch_size, dataset.size_px, dataset.size_px, 3)
+    shape = (dataset.batch_size, *dataset.row_shape)
     # With `cuda` the workers send encoded images, whose sizes differ.
     on_cpu = dataset.images.decoder != "cuda"
     ring = SharedRing(count * workers.prefetch, shape) if count and on_cpu else None

@@ -64,6 +64,9 @@ class ImageConfig(_Section):
     """Mean of each channel for values of 0 to 1; ImageNet's, as for timm's EfficientNets."""
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     """Standard deviation of each channel."""
+    features: Name = ""
+    """A folder of region features (`eval embed --regions`), which train in place of images. Empty
+    for images."""
     projection: bool = True
     """A linear layer before attention, as in the released code. Small corpora do better without."""
 
@@ -187,6 +190,13 @@ class AugmentConfig(_Section):
     """Minimum share of the area that a random crop keeps; 1 for no crop. Boxes move along."""
     flip_share: Share = 0.0
 
+    @property
+    def changes_images(self) -> bool:
+        """Whether an image can come out different."""
+        jitters = self.jitter_share > 0 and any(self.jitter)
+        crops = self.min_crop_area < 1
+        return bool(jitters or self.grey_share or self.flip_share or crops)
+
 
 class CheckpointConfig(_Section):
     """How often checkpoints are written, and which stay."""
@@ -305,10 +315,26 @@ class TrainConfig(_Section):
                 "accumulation: clip computes each micro-batch twice, which would count it twice in "
                 "image.batch_norm: train: set accumulation to 1, or batch_norm to frozen"
             )
-        if self.parallel == "fsdp" and self.compile:
-            raise ValueError("compile: not with parallel: fsdp: set one of them to its default")
         if self.batch_size % self.accumulation:
             raise ValueError("accumulation: must divide batch_size")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.parallel == "fsdp" and self.compile:
+            raise ValueError("compile: not with parallel: fsdp: set one of them to its default")
+        if self.image.features and self.parallel == "fsdp":
+            raise ValueError("image.features: not with parallel: fsdp: set parallel to ddp")
+        if self.image.features and (
+            self.image.train != "none"
+            or self.image.batch_norm != "frozen"
+            or self.augment.changes_images
+        ):
+            raise ValueError(
+                "image.features: they are those of a frozen backbone and of images as they are: "
+                "set image.train to none, image.batch_norm to frozen, augment.jitter_share and "
+                "augment.grey_share to 0, and leave out crop and flip"
+            )
         return self
 
     @model_validator(mode="after")

@@ -12,7 +12,8 @@ class ImageTower(nn.Module):
     (BAAI-WuDao/BriVL at bb8d95b).
 
     `grid` above 0: the regions are grid x grid cells and the whole image, and boxes are ignored. 0:
-    the regions are the boxes given. `width` is the number of channels of the feature map.
+    the regions are the boxes given, at most `boxes`. `width` is the number of channels of the
+    feature map.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class ImageTower(nn.Module):
         size_px: int,
         grid: int,
         samples: int = 4,
+        boxes: int = 0,
         sampling: Sampling = "aligned",
         projection: bool = True,
     ) -> None:
@@ -35,19 +37,34 @@ class ImageTower(nn.Module):
         self.summary = AttentionPooling(width, embedding, shape)
         self.width, self.size_px, self.grid, self.samples = width, size_px, grid, samples
         self.sampling: Sampling = sampling
+        self.regions = grid**2 + 1 if grid else boxes
         self._grid_weights: dict[tuple[int, int], Tensor] = {}
 
     def forward(
-        self, image_BCHW: Tensor, boxes_BR4: Tensor | None = None, mask_BR: Tensor | None = None
+        self,
+        image_BCHW: Tensor,
+        boxes_BR4: Tensor | None = None,
+        mask_BR: Tensor | None = None,
+        regions_BRC: Tensor | None = None,
     ) -> Tensor:
         """(B, E), not normalised.
 
-        Boxes are x1 y1 x2 y2 in pixels of the image; the mask is True for boxes.
+        Boxes are x1 y1 x2 y2 in pixels of the image; the mask is True for boxes. With the
+        `region_features` of the images, neither images nor boxes are read.
         """
-        map_BCHW = feature_map(self.backbone, image_BCHW, self.width)
-        regions_BRC = self.pool(map_BCHW, boxes_BR4)
-        if self.grid or mask_BR is None:
-            mask_BR = torch.ones(regions_BRC.shape[:2], dtype=torch.bool, device=map_BCHW.device)
+        if regions_BRC is not None:
+            return self._summarise(regions_BRC.float(), mask_BR)
+        regions_BRC = self.region_features(image_BCHW, boxes_BR4)
+        return self._summarise(regions_BRC, None if self.grid else mask_BR)
+
+    def region_features(self, image_BCHW: Tensor, boxes_BR4: Tensor | None) -> Tensor:
+        """(B, R, C): what the backbone makes of the regions."""
+        return self.pool(feature_map(self.backbone, image_BCHW, self.width), boxes_BR4)
+
+    def _summarise(self, regions_BRC: Tensor, mask_BR: Tensor | None) -> Tensor:
+        if mask_BR is None:
+            shape = regions_BRC.shape[:2]
+            mask_BR = torch.ones(shape, dtype=torch.bool, device=regions_BRC.device)
         # The released code applies its 1x1 convolution to 16 samples a region and takes the mean.
         # Both are linear, so one projection of the mean gives the same.
         vectors_BE: Tensor = self.summary(self.projection(regions_BRC), mask_BR)

@@ -25,6 +25,8 @@ class Inputs:
     """int64 (B, L)."""
     token_mask: Tensor
     """bool (B, L), True for tokens."""
+    regions: Tensor | None = None
+    """(B, R, C), region features in place of the images, whose mask is `box_mask`."""
 
 
 def normalise_images(image_BCHW: Tensor, config: TrainConfig) -> Tensor:
@@ -36,8 +38,22 @@ def normalise_images(image_BCHW: Tensor, config: TrainConfig) -> Tensor:
     return image.contiguous(memory_format=layout)
 
 
+def batch_images(
+    loaded: LoaderBatch, config: TrainConfig, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """Normalised images of a batch of the loader and None, or no pixels and region features."""
+    if "regions" in loaded:
+        return torch.zeros(len(loaded["key"]), 3, 0, 0, device=device), loaded["regions"].to(device)
+    return normalise_images(loaded["image"].to(device), config), None
+
+
 def batch_boxes(loaded: LoaderBatch) -> tuple[Tensor, Tensor]:
-    """Boxes and mask of a batch of the loader; those of `no_boxes` where it delivers none."""
+    """Boxes and mask of a batch of the loader; those of `no_boxes` where it delivers none.
+
+    With region features there are no boxes, and the mask is theirs.
+    """
+    if "region_mask" in loaded:
+        return no_boxes(len(loaded["key"]))[0], loaded["region_mask"]
     if "boxes" not in loaded:
         return no_boxes(len(loaded["key"]))
     return loaded["boxes"], loaded["box_mask"]

@@ -41,7 +41,8 @@ class Towers(nn.Module):
 
     def embed_images(self, inputs: Inputs) -> Tensor:
         """(B, E), L2-normalised, in fp32."""
-        return l2_normalise(self.image(inputs.image, inputs.boxes, inputs.box_mask))
+        given = inputs.image, inputs.boxes, inputs.box_mask, inputs.regions
+        return l2_normalise(self.image(*given))
 
     def embed_texts(self, inputs: Inputs) -> Tensor:
         """(B, E), L2-normalised, in fp32."""
@@ -98,6 +99,7 @@ def _image_tower(config: TrainConfig, image: ImageConfig) -> ImageTower:
         size_px=config.image.size_px,
         grid=config.regions.grid if config.regions.mode == "grid" else 0,
         samples=config.regions.samples,
+        boxes=config.regions.max_boxes,
         sampling="released" if config.compat == "released" else "aligned",
         projection=config.image.projection,
     )

@@ -17,8 +17,9 @@ from wenlan_data.load import (
     TextSettings,
 )
 from wenlan_data.load.metrics import LoaderMetrics
+from wenlan_data.load.region_features import RegionFeatures
 from wenlan_data.model.config import AugmentConfig, TrainConfig
-from wenlan_data.model.inputs import Inputs, batch_boxes, normalise_images, pad_as_released
+from wenlan_data.model.inputs import Inputs, batch_boxes, batch_images, pad_as_released
 from wenlan_data.train.corpus_mark import sample_ids
 from wenlan_data.train.distributed import Distributed
 
@@ -74,6 +75,8 @@ class TrainingData:
     shards: list[Path]
     tokenizer: Path
     workers: int
+    features: RegionFeatures | None = None
+    """Trains in place of the images."""
 
 
 def batches(
@@ -147,8 +150,9 @@ def make_loader(
             batches_together=config.accumulation,
         ),
         images=ImageSettings(
-            max_regions=config.regions.max_boxes,
+            max_regions=0 if data.features else config.regions.max_boxes,
             augment=_augment(config.augment),
+            features=data.features,
         ),
         texts=TextSettings(
             choose=config.text.choose,
@@ -168,11 +172,13 @@ def to_batch(
     """Moves a batch of the loader to the device, with ids and pages of its samples."""
     device = distributed.device
     ids = sample_ids(loaded["key"])
+    image, regions = batch_images(loaded, config, device)
     boxes, box_mask = batch_boxes(loaded)
     tokens, token_mask = pad_as_released(loaded["tokens"], loaded["token_mask"], config)
     return Batch(
         inputs=Inputs(
-            image=normalise_images(loaded["image"].to(device), config),
+            image=image,
+            regions=regions,
             boxes=boxes.to(device),
             box_mask=box_mask.to(device, non_blocking=True),
             tokens=tokens.to(device, non_blocking=True),
@@ -199,6 +205,4 @@ def _augment(config: AugmentConfig) -> Augment | None:
         min_crop_area=config.min_crop_area,
         flip_share=config.flip_share,
     )
-    jitters = config.jitter_share and any(config.jitter)
-    crops = config.min_crop_area < 1
-    return augment if jitters or config.grey_share or config.flip_share or crops else None
+    return augment if config.changes_images else None

@@ -15,6 +15,7 @@ from wenlan_data.printable import printable
 from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.shard.reader import is_corpus, scan, shard_paths
 from wenlan_data.train.corpus_mark import check_shards
+from wenlan_data.train.features import open_features
 from wenlan_data.train.launch import check_division
 from wenlan_data.train.options import TrainOptions
 from wenlan_data.train.resume import check_init
@@ -87,6 +88,7 @@ def estimate_training(
     if config.image.weights not in ("none", "pretrained"):
         expected = towers.image.backbone.state_dict()
         check_weights(expected, read_weights(Path(config.image.weights)), config.image.weights)
+    open_features(config, options.shards, towers.image, weights=False)
     samples = count_samples(options.shards)
     return TrainingEstimate(
         config=config.name,

@@ -25,7 +25,7 @@ from wenlan_data.model.towers import Towers
 # Fewer GPUs may need more micro-batches.
 _MAY_DIFFER = {
     "max_steps", "checkpoints", "validation", "accumulation", "compile", "recompute",
-    "channels_last", "log", "parallel",
+    "channels_last", "log", "parallel", "image.features",
 }  # fmt: skip
 
 
@@ -83,7 +83,9 @@ def check_config(
     saved_config = parse_config(checkpoint.state.config, str(checkpoint.path))
     old, new = dict(_leaves(saved_config.resolved())), dict(_leaves(config.resolved()))
     changes = {key: f"{key} {new[key]} (was {old[key]})" for key in new if old[key] != new[key]}
-    wrong = [change for key, change in changes.items() if key.partition(".")[0] not in _MAY_DIFFER]
+    wrong = [
+        change for key, change in changes.items() if not {key, key.partition(".")[0]} & _MAY_DIFFER
+    ]
     if wrong:
         raise RecipeError(
             f"{checkpoint.path}: made with another config ({', '.join(wrong)}): "

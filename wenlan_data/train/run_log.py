@@ -26,6 +26,7 @@ from wenlan_data.files import atomic_path, inner_folder, open_regular
 from wenlan_data.printable import printable
 from wenlan_data.train.checkpoint_writer import SavedCheckpoint
 from wenlan_data.train.throughput import DeviceUse
+from wenlan_data.train.validation import VALIDATION_RULE
 from wenlan_data.train.wandb_run import WandbRun, start_wandb
 
 LOG = "log.jsonl"
@@ -129,10 +130,11 @@ class RunLog:
         """Logs a validation. Its time does not count as time of the next step."""
         self.restart_clock()
         if self._is_main:
-            self._write({"kind": "validation", "step": step, "metrics": metrics})
+            rule = {"equal_texts": VALIDATION_RULE}
+            self._write({"kind": "validation", "step": step, **rule, "metrics": metrics})
             self._chart(step, {f"validation/{name}": value for name, value in metrics.items()})
             shown = " ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
-            self._print(f"step {step}: validation {shown}")
+            self._print(f"step {step}: validation (equal texts: {VALIDATION_RULE}) {shown}")
 
     def checkpoint(self, saved: SavedCheckpoint) -> None:
         """Logs a checkpoint that is on the disk."""

@@ -51,6 +51,7 @@ from wenlan_data.train.corpus_mark import (
     check_shards,
 )
 from wenlan_data.train.distributed import Distributed, destroy_distributed, init_distributed
+from wenlan_data.train.features import open_features
 from wenlan_data.train.launch import check_batch_norm, check_division
 from wenlan_data.train.loop import TrainingRun, train
 from wenlan_data.train.measure_standard import measure_standardisation
@@ -210,15 +211,17 @@ def _prepare(
             read_by_main(distributed, lambda: load_initial_weights(towers, initial, message))
             broadcast_tensors(distributed, model_tensors(towers).values())
         training = start_training(towers, config, distributed.device)
+        if checkpoint is not None:
+            _resume(training, checkpoint, corpus, options, distributed, message)
+            quarantine_corrupt(corrupt, message)
         data = TrainingData(
             shards=list(options.shards),
             tokenizer=tokenizer,
             workers=options.workers,
+            # Of the weights that the run begins with: they are compared.
+            features=open_features(config, options.shards, training.towers.image),
         )
-        if checkpoint is not None:
-            _resume(training, checkpoint, corpus, options, distributed, message)
-            quarantine_corrupt(corrupt, message)
-        elif config.standardise and options.init is None:
+        if checkpoint is None and config.standardise and options.init is None:
             # The weights of --init come with the statistics that they were trained with.
             first_batches = batches(data, config, distributed, START)
             measure_standardisation(training.towers, first_batches, config)

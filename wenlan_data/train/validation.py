@@ -9,9 +9,12 @@ from torch import Tensor
 from wenlan_data.errors import DamageError, InterruptedBuildError
 from wenlan_data.eval.corpus_eval import caption_retrieval, text_ids
 from wenlan_data.eval.embed import EmbeddingModel, Embeddings, concatenate, embed_corpus
-from wenlan_data.eval.retrieval import Retrieval
+from wenlan_data.eval.retrieval import EqualTexts, Retrieval
 from wenlan_data.train.distributed import Distributed, all_gather_rows, all_reduce_max
 from wenlan_data.train.options import TrainOptions
+
+VALIDATION_RULE: EqualTexts = "merge"
+"""A corpus has many equal captions, and a model cannot tell apart whose they are."""
 
 
 def validation_metrics(
@@ -55,7 +58,7 @@ def validation_metrics(
     image, text, ids = (
         _gathered(rows, distributed) for rows in (own.image_BE, own.text_BE, text_ids(own.texts))
     )
-    return caption_retrieval(image, text, ids)
+    return caption_retrieval(image, text, ids, VALIDATION_RULE)
 
 
 def _gathered(rows: Tensor, distributed: Distributed) -> Tensor:
