@@ -53,7 +53,8 @@ OPTIONS = {
     "text try": ["--drop", "--explain", "--json", "--jsonl", "--plugins", "--set"],
     "train": [
         "--batch-size", "--changed-corpus", "--config", "--dry-run", "--grown-corpus", "--init", "--json",
-        "--max-steps", "--nproc", "--out", "--resume", "--save-every", "--set", "--shards", "--val-shards", "--workers",
+        "--max-failures", "--max-steps", "--nproc", "--out", "--ray", "--resume", "--save-every",
+        "--set", "--shards", "--val-shards", "--workers",
     ],
 }  # fmt: skip
 
@@ -131,7 +132,7 @@ PERMITTED_IMPORTS = {
     "eval": "errors shard load model",
     "train": (
         "bounded_json bounded_tables errors files folder_lock layout npy printable stop_signals "
-        "tables shard load model eval"
+        "tables shard load model run eval"
     ),
     "demo": "errors files folder_lock records model run train",
     "cli": (
@@ -373,8 +374,8 @@ def test_no_private_module_of_a_dependency_is_imported() -> None:
     assert private == set()
 
 
-def test_ray_is_imported_in_one_file() -> None:
-    assert _where("ray") == {"run/executors/ray.py"}
+def test_ray_is_imported_by_the_executor_and_by_training_only() -> None:
+    assert _where("ray") == {"run/executors/ray.py", "train/ray_launch.py"}
 
 
 def test_torch_is_imported_by_loading_training_and_evaluation_only() -> None:
