@@ -56,7 +56,8 @@ OPTIONS = {
     "text try": ["--drop", "--explain", "--json", "--jsonl", "--plugins", "--set"],
     "train": [
         "--batch-size", "--changed-corpus", "--config", "--dry-run", "--grown-corpus", "--init", "--json",
-        "--max-steps", "--nproc", "--out", "--resume", "--save-every", "--set", "--shards", "--val-shards", "--workers",
+        "--max-failures", "--max-steps", "--nproc", "--out", "--ray", "--resume", "--save-every",
+        "--set", "--shards", "--val-shards", "--workers",
     ],
 }  # fmt: skip
 
@@ -123,18 +124,18 @@ PERMITTED_IMPORTS = {
         "bounded_tables errors files layout reasons records tables image settings web clean detect "
         "recipe extract sandbox shard dedupe"
     ),
-    "load": "bounded_json errors files npy printable reasons records image clean shard",
+    "load": "bounded_json errors files layout npy printable reasons records image clean shard",
     "testing": "layout records shard",
-    "model": "bounded_json errors files settings shard load",
+    "model": "bounded_json errors files plugins settings shard load",
     "run": (
         "arrow errors files layout npy part_files printable processes reasons records seen_ids "
         "state_files stop_signals image plugins protocols web source_config recipe plan extract "
         "sandbox fetch crawl shard dedupe report sources"
     ),
-    "eval": "errors shard load model",
+    "eval": "errors files shard load model",
     "train": (
-        "bounded_json errors files folder_lock layout npy printable stop_signals shard load model "
-        "eval"
+        "bounded_json bounded_tables errors files folder_lock layout npy plugins printable "
+        "stop_signals shard load model run eval"
     ),
     "demo": "errors files folder_lock records model run train",
     "cli": (
@@ -376,8 +377,8 @@ def test_no_private_module_of_a_dependency_is_imported() -> None:
     assert private == set()
 
 
-def test_ray_is_imported_in_one_file() -> None:
-    assert _where("ray") == {"run/executors/ray.py"}
+def test_ray_is_imported_by_the_executor_and_by_training_only() -> None:
+    assert _where("ray") == {"run/executors/ray.py", "train/ray_launch.py"}
 
 
 def test_torch_is_imported_by_loading_training_and_evaluation_only() -> None:

@@ -103,8 +103,8 @@ def losses(out: Path) -> list[float]:
 
 def ranks_command(shards: Path, out: Path, ranks: int, *more: str) -> subprocess.Popen[bytes]:
     """A training of the small config on so many gloo ranks; returns the started launcher."""
-    words = ["train", "--config", "brivl-tiny", "--shards", str(shards), "--out", str(out), "--workers", "0",
-             "--nproc", str(ranks), *WORDS, "--set", "checkpoints.every_steps=10", *more]  # fmt: skip
+    words = ["train", "--config", "brivl-tiny", "--shards", str(shards), "--out", str(out), *WORDS]
+    words += ["--workers", "0", "--nproc", str(ranks), "--set", "checkpoints.every_steps=10", *more]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "wenlan_data", *words],

@@ -147,8 +147,8 @@ def test_a_rank_with_another_corpus_is_named_before_the_first_step(tmp_path: Pat
     for name, counts in (("0", (14, 13)), ("1", (14, 12))):
         corpus(tmp_path / name / "corpus", counts)
     port = str(free_port())
-    words = ["train", "--config", "brivl-tiny", "--shards", "corpus", "--out", "../run", "--workers", "0",
-             *WORDS, "--max-steps", "4"]  # fmt: skip
+    words = ["train", "--config", "brivl-tiny", "--shards", "corpus", "--out", "../run", *WORDS]
+    words += ["--workers", "0", "--max-steps", "4"]
     ranks = [
         subprocess.Popen(
             [sys.executable, "-m", "wenlan_data", *words],

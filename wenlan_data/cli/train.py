@@ -1,10 +1,15 @@
 """`wenlan-data train`: trains a model on a corpus."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from wenlan_data.cli.terminal import echo_lines
+
+if TYPE_CHECKING:
+    from wenlan_data.model.config import TrainConfig
+    from wenlan_data.train.options import TrainOptions
 
 
 @click.command()
@@ -78,7 +83,22 @@ from wenlan_data.cli.terminal import echo_lines
     default=1,
     show_default=True,
     type=click.IntRange(1),
-    help="Number of ranks on this machine, one per GPU.",
+    help="Number of ranks, one per GPU: on this machine, or in the cluster of --ray.",
+)
+@click.option(
+    "--ray",
+    "ray_address",
+    default=None,
+    metavar="ADDRESS|local",
+    help="Run the ranks by Ray Train, which starts them again after a loss: on the running Ray "
+    "cluster at ADDRESS, or on this machine.",
+)
+@click.option(
+    "--max-failures",
+    default=3,
+    show_default=True,
+    type=click.IntRange(0),
+    help="With --ray: how often the ranks are started again; after one more loss exit with 9.",
 )
 @click.option(
     "--workers",
@@ -103,6 +123,8 @@ def train(
     grown_corpus: bool,
     changed_corpus: bool,
     nproc: int,
+    ray_address: str | None,
+    max_failures: int,
     workers: int,
     dry_run: bool,
     as_json: bool,
@@ -114,12 +136,12 @@ def train(
     """
     import sys
 
-    from wenlan_data.stop_signals import exit_interrupted, exit_on_signals, interrupt_on_signals
+    from wenlan_data.stop_signals import exit_on_signals
 
     # Seconds of imports, in which nothing is written.
     exit_on_signals()
     need_torch()
-    from wenlan_data.errors import InterruptedBuildError
+    from wenlan_data.errors import UsageError
     from wenlan_data.model.config import load_config
     from wenlan_data.train.corpus_mark import check_shards
     from wenlan_data.train.launch import check_batch_norm, check_division, inside_launch, launch
@@ -147,6 +169,13 @@ def train(
 
         echo_lines(describe_training(config, options, nproc, as_json=as_json))
         return
+    if ray_address is not None:
+        if inside_launch():
+            raise UsageError("--ray starts the ranks itself: give it without torchrun")
+        check_division(config, nproc)
+        check_shards(shards, val_shards)
+        _launch_on_ray(config, options, nproc, ray_address, max_failures, as_json=as_json)
+        return
     if nproc > 1 and not inside_launch():
         check_division(config, nproc)
         check_batch_norm(config, nproc)
@@ -155,6 +184,40 @@ def train(
         if code:
             raise click.exceptions.Exit(code)
         return
+    _run_rank(config, options, as_json=as_json)
+
+
+def _launch_on_ray(
+    config: "TrainConfig",
+    options: "TrainOptions",
+    ranks: int,
+    address: str,
+    max_failures: int,
+    *,
+    as_json: bool,
+) -> None:
+    import sys
+    from contextlib import redirect_stdout
+
+    from wenlan_data.train.ray_launch import launch_on_ray
+
+    # Ray prints the deaths of workers on stdout, which is for the result.
+    with redirect_stdout(sys.stderr):
+        code, output = launch_on_ray(
+            config, options, ranks, address=address, max_failures=max_failures, as_json=as_json
+        )
+    if output:
+        echo_lines(output)
+    if code:
+        raise click.exceptions.Exit(code)
+
+
+def _run_rank(config: "TrainConfig", options: "TrainOptions", *, as_json: bool) -> None:
+    """Trains on this rank, or without others."""
+    from wenlan_data.cli.failures import report, report_unexpected
+    from wenlan_data.errors import InterruptedBuildError, WenlanError
+    from wenlan_data.stop_signals import exit_interrupted, interrupt_on_signals
+    from wenlan_data.train.launch import RESTART, inside_launch, needs_restart
     from wenlan_data.train.trainer import run_training, write_results
 
     try:
@@ -164,6 +227,11 @@ def train(
             raise
         # The interpreter's exit would wait for, or be aborted by, collectives of ranks that ended.
         exit_interrupted(str(error))
+    except Exception as error:
+        if not needs_restart(error):
+            raise
+        (report if isinstance(error, WenlanError) else report_unexpected)(error)
+        raise click.exceptions.Exit(RESTART) from error
     interrupt_on_signals()
     line = write_results(config, options, training, as_json=as_json)
     if line:

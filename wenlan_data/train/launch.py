@@ -11,15 +11,25 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
-from wenlan_data.errors import FailureBudgetError, InterruptedBuildError, UsageError
+from wenlan_data.errors import (
+    DeviceError,
+    FailureBudgetError,
+    InterruptedBuildError,
+    UsageError,
+    WenlanError,
+    WorkerLostError,
+)
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.stop_signals import NUMBERS, SAME_REQUEST_S
-from wenlan_data.train.signals import LAUNCHER_PID_VARIABLE
+from wenlan_data.train.signals import LAUNCHER_PID_VARIABLE, RESTARTS_VARIABLE
 
 POLL_S = 0.05
+RESTART = 75
+"""Exit code (EX_TEMPFAIL) of a rank that Ray Train should start again; a command never has it."""
 _SAVED = (FailureBudgetError.exit_code, InterruptedBuildError.exit_code)
 SAVE_GRACE_S = 60.0
 """How long the other ranks may take to save after one has ended or a signal came."""
@@ -34,26 +44,45 @@ def launch(arguments: Sequence[str], world_size: int) -> int:
     After SIGTERM or SIGINT it is 11, unless a rank failed for a reason of its own. A second signal
     kills the ranks. No process of a rank is left at the end.
     """
-    received: list[float] = []
-    for number in NUMBERS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda *_: received.append(time.monotonic()))
+    received = record_signals()
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for environment in _environments(world_size):
             if received:
                 break
-            processes.append(_start_rank(arguments, environment))
+            processes.append(start_rank(arguments, environment))
         return _wait(processes, received)
     finally:
         for process in processes:
-            _kill(process)
+            kill_rank(process)
 
 
-def _start_rank(arguments: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def record_signals() -> list[float]:
+    """Returns a list to which SIGTERM and SIGINT add their time from now on, in seconds of the
+    monotonic clock, and have no other effect."""
+    received: list[float] = []
+    for number in NUMBERS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: received.append(time.monotonic()))
+    return received
+
+
+def is_second_request(received: Sequence[float]) -> bool:
+    """Whether the recorded signals are two requests to stop."""
+    return bool(received) and received[-1] - received[0] > SAME_REQUEST_S
+
+
+def start_rank(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    output: int | None = None,
+    folder: Path | None = None,
+) -> subprocess.Popen[bytes]:
     """Starts a rank in a session of its own, with signals blocked until it can handle them.
 
-    A signal to the process group reaches the launcher alone then, which forwards it once.
+    A signal to the process group reaches the launcher alone then, which forwards it once. `output`
+    is for stdout and stderr, as in `subprocess`; `folder` is the rank's working folder.
     """
     # The mask is inherited; a signal that comes meanwhile is handled when it is restored.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
@@ -62,6 +91,9 @@ def _start_rank(arguments: Sequence[str], environment: dict[str, str]) -> subpro
             [sys.executable, "-m", "wenlan_data", *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
             start_new_session=True,
         )
     finally:
@@ -79,13 +111,11 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], received: list[float]) -
             for process in processes:
                 if process.poll() is None:
                     process.send_signal(signal.SIGTERM)
-        if received and received[-1] - received[0] > SAME_REQUEST_S:
+        if is_second_request(received):
             return InterruptedBuildError.exit_code
         failure = _first_failure([process.poll() for process in processes])
         if failure and not deadline_s:
-            # After a signal, and after exits 9 and 11, the ranks are saving.
-            saves = received or failure in _SAVED
-            deadline_s = time.monotonic() + (SAVE_GRACE_S if saves else CRASH_GRACE_S)
+            deadline_s = time.monotonic() + (SAVE_GRACE_S if received else grace_s(failure))
         if deadline_s and time.monotonic() > deadline_s:
             break
         time.sleep(POLL_S)
@@ -95,7 +125,13 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], received: list[float]) -
     return InterruptedBuildError.exit_code if received and is_consequence else code
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def grace_s(code: int) -> float:
+    """How long the other ranks may take to end after one has ended with `code`: after 9 and 11 they
+    are saving, as after a signal."""
+    return SAVE_GRACE_S if code in _SAVED else CRASH_GRACE_S
+
+
+def kill_rank(process: subprocess.Popen[bytes]) -> None:
     """Kills what is left of a rank: it leads a process group, in which its loader workers are."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -127,23 +163,60 @@ def check_batch_norm(config: TrainConfig, world_size: int) -> None:
         )
 
 
+def newest_checkpoint(out: Path) -> Path | None:
+    """The newest checkpoint of a run, not checked; None where there is none."""
+    # Not at the top: it imports all that a model needs, which takes seconds in every worker of Ray.
+    from wenlan_data.model.checkpoint import list_checkpoints
+
+    return [None, *list_checkpoints(out)][-1]
+
+
+def check_restarts(out: Path, resume: str) -> None:
+    """Raises `UsageError` where ranks that start again could not tell the checkpoints of this job
+    from older ones."""
+    newest = newest_checkpoint(out)
+    if resume == "auto" or newest is None:
+        return
+    if resume == "no":
+        raise UsageError(
+            f"{out} holds a run already: continue it with --resume auto, or choose another --out"
+        )
+    if newest.name > Path(resume).name:
+        raise UsageError(
+            f"{out} holds {newest.name}, from which ranks under --ray would start again: "
+            f"move what is newer than {resume} away, or choose another --out"
+        )
+
+
 def inside_launch() -> bool:
     """Whether this process is a rank already."""
     return "RANK" in os.environ
 
 
+def needs_restart(error: Exception) -> bool:
+    """Whether Ray Train should start the ranks again after an error of this one: a lost worker of
+    the loader, a failing device, or what no code foresees, such as an error of NCCL."""
+    is_foreseen = isinstance(error, WenlanError)
+    is_transient = isinstance(error, WorkerLostError | DeviceError)
+    return bool(os.environ.get(RESTARTS_VARIABLE)) and (is_transient or not is_foreseen)
+
+
 def _environments(world_size: int) -> list[dict[str, str]]:
-    # Without a limit every rank would start a thread for each core.
-    threads = max(1, (os.cpu_count() or 1) // world_size)
     shared = {
         **os.environ,
         "WORLD_SIZE": str(world_size),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(free_port()),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads_of_a_rank(world_size)),
         LAUNCHER_PID_VARIABLE: str(os.getpid()),
     }
     return [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world_size)]
+
+
+def threads_of_a_rank(ranks: int) -> str:
+    """The number of threads of each of the ranks of this machine: without a limit every one would
+    start one for each core."""
+    return str(max(1, (os.cpu_count() or 1) // ranks))
 
 
 def _first_failure(codes: Sequence[int | None]) -> int:

@@ -1,6 +1,7 @@
 """Where and how a training runs: everything on the command line that is not in the config."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -23,3 +24,29 @@ class TrainOptions:
     """Permits to resume where shards were added."""
     changed_corpus: bool = False
     """Permits to resume on another corpus."""
+
+    def absolute(self) -> "TrainOptions":
+        """The same paths for another working folder."""
+        resume = self.resume if self.resume in ("no", "auto") else str(Path(self.resume).absolute())
+        return replace(
+            self,
+            shards=tuple(path.absolute() for path in self.shards),
+            out=self.out.absolute(),
+            val_shards=tuple(path.absolute() for path in self.val_shards),
+            resume=resume,
+            init=self.init and self.init.absolute(),
+        )
+
+    def words(self) -> Iterator[str]:
+        """Yields these options as words of the command line."""
+        for path in self.shards:
+            yield f"--shards={path}"
+        for path in self.val_shards:
+            yield f"--val-shards={path}"
+        yield from (f"--out={self.out}", f"--resume={self.resume}", f"--workers={self.workers}")
+        if self.init is not None:
+            yield f"--init={self.init}"
+        if self.grown_corpus:
+            yield "--grown-corpus"
+        if self.changed_corpus:
+            yield "--changed-corpus"

@@ -19,6 +19,8 @@ from wenlan_data.errors import InterruptedBuildError
 from wenlan_data.stop_signals import MESSAGE, NUMBERS, SAME_REQUEST_S, exit_interrupted
 
 LAUNCHER_PID_VARIABLE = "WENLAN_LAUNCHER_PID"
+RESTARTS_VARIABLE = "WENLAN_RAY_TRAIN"
+"""Set where Ray Train started this rank, and starts another one in its place if it dies."""
 STUCK_S = 5.0
 """How long the main thread may take to notice a signal before the loop."""
 END_S = 60.0
@@ -64,12 +66,14 @@ class StopRequest:
 
     def end_with_launcher(self) -> None:
         """Makes the death of the launcher a request to stop: a launcher that was killed cannot
-        forward a signal. Raises `InterruptedBuildError` where it is gone already."""
+        forward a signal. Under Ray Train it ends this process at once, before another one takes
+        its place. Raises `InterruptedBuildError` where it is gone already."""
         if self._launcher_pid is None:
             return
         # Where the system has no such call, the loop still notices its new parent.
         with suppress(AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            number = signal.SIGKILL if os.environ.get(RESTARTS_VARIABLE) else signal.SIGTERM
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
         if self._is_orphan():
             raise InterruptedBuildError(MESSAGE)
 

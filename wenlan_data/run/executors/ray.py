@@ -1,4 +1,4 @@
-"""The Ray executor, and the only file that imports Ray.
+"""The Ray executor, and what `train.ray_launch` shares with it; no other file imports Ray.
 
 Parts run as core tasks without Ray's own retries: the scheduler retries explicitly, a bounded
 number of times. Image bytes never enter the object store; a task returns a receipt of some hundred
@@ -110,10 +110,10 @@ class RayExecutor:
         self._cores_read = -RESOURCES_S
         self._tokens: dict[ray.ObjectRef[Receipt[object]], str] = {}
         self._heartbeats = Heartbeats(timeout_s)
-        self._notice = _WaitNotice()
+        self._notice = WaitNotice()
         if address:
             check_cluster(address)
-        self._session = _Session(workers, address)
+        self._session = RaySession(workers, address)
         try:
             self._session.begin()
             # Ray's own retry would call `run_part` with the folder of the dead attempt, which it
@@ -152,7 +152,7 @@ class RayExecutor:
         if not done:
             self._report_waiting()
             return self._silent()
-        self._notice = _WaitNotice()
+        self._notice = WaitNotice()
         token = self._tokens.pop(done[0])
         worker = self._heartbeats.remove(token)
         try:
@@ -204,7 +204,7 @@ class RayExecutor:
             else:
                 # Not waited for: the node may be as silent as its worker.
                 with suppress(ray.exceptions.RayError):
-                    self._on_node(worker.node, _end_worker).remote(worker)
+                    _on_node(worker.node, _end_worker).remote(worker)
             return token, WorkerLostError(f"{worker} gave no sign of life")
         return None
 
@@ -220,7 +220,7 @@ class RayExecutor:
     def _node_lives(self, node: str) -> bool:
         # Ray takes up to half a minute to learn of a dead node.
         try:
-            ref = self._on_node(node, start_time).remote(1)
+            ref = _on_node(node, start_time).remote(1)
             return bool(ray.wait([ref], timeout=NODE_TIMEOUT_S)[0]) and ray.get(ref) is not None
         except ray.exceptions.RayError:
             return False
@@ -234,7 +234,7 @@ class RayExecutor:
 
     def _report_waiting(self) -> None:
         if not self._address or not self._tokens or self._heartbeats.anything_began():
-            self._notice = _WaitNotice()
+            self._notice = WaitNotice()
         elif self._notice.is_due():
             with _ray_errors():
                 free, cores = _cpus(ray.available_resources), _cpus(ray.cluster_resources)
@@ -246,25 +246,41 @@ class RayExecutor:
     def _check_nodes(self) -> None:
         """Raises `UsageError` for a node with another environment."""
         with _ray_errors():
-            nodes = {
-                node["NodeID"]: node["NodeManagerHostname"] for node in _nodes() if node["Alive"]
-            }
-            refs = {self._on_node(node, _environment).remote(): node for node in nodes}
-            done, silent = ray.wait(list(refs), num_returns=len(refs), timeout=NODE_TIMEOUT_S)
-        for ref in silent:
-            self._log(f"node {refs[ref][:8]} ({nodes[refs[ref]]}) does not respond")
-        for ref in done:
-            node = refs[ref]
-            # A node that has just died is listed for a while.
-            with suppress(ray.exceptions.RayError):
-                check_environment(f"node {node[:8]} ({nodes[node]})", ray.get(ref), environment())
+            for where, theirs in call_on_nodes(_environment, log=self._log):
+                check_environment(where, theirs, environment())
 
-    @staticmethod
-    def _on_node(node: str, function: Callable[..., object]) -> Any:
-        # Without a processor: a busy node must answer too. Bound to the node, since another one
-        # could answer for it.
-        task: Any = ray.remote(num_cpus=0, max_retries=0)(function)
-        return task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
+
+def call_on_nodes(
+    function: Callable[..., object],
+    *arguments: object,
+    resource: str = "",
+    log: Callable[[str], None] = print_line,
+) -> Iterator[tuple[str, Any]]:
+    """Calls a function on every node, or on those with one of `resource`; yields the name of each
+    and the result.
+
+    A node that does not respond within `NODE_TIMEOUT_S` is reported and left out.
+    """
+    names = {
+        node["NodeID"]: f"node {node['NodeID'][:8]} ({node['NodeManagerHostname']})"
+        for node in _nodes()
+        if node["Alive"] and (not resource or node["Resources"].get(resource, 0) >= 1)
+    }
+    refs = {_on_node(node, function).remote(*arguments): name for node, name in names.items()}
+    done, silent = ray.wait(list(refs), num_returns=len(refs), timeout=NODE_TIMEOUT_S)
+    for ref in silent:
+        log(f"{refs[ref]} does not respond")
+    for ref in done:
+        # A node that has just died is listed for a while.
+        with suppress(ray.exceptions.RayError):
+            yield refs[ref], ray.get(ref)
+
+
+def _on_node(node: str, function: Callable[..., object]) -> Any:
+    # Without a processor: a busy node must answer too. Bound to the node, since another one could
+    # answer for it.
+    task: Any = ray.remote(num_cpus=0, max_retries=0)(function)
+    return task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
 
 
 def _run_part(
@@ -318,29 +334,34 @@ def _ray_errors() -> Iterator[None]:
         ) from error
 
 
-class _WaitNotice:
-    """When to state that the build waits."""
+class WaitNotice:
+    """When to state that a build or a training waits."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
         self._after_s = WAIT_NOTICE_S
 
     def is_due(self) -> bool:
+        """Returns whether a line is due now."""
         if time.monotonic() - self._since < self._after_s:
             return False
         self._after_s *= 2
         return True
 
 
-class _Session(threading.Thread):
+class RaySession(threading.Thread):
     """Ray from its start to its end, in a thread of its own.
 
     The main thread stays free for signals. Ray's processes are children of this thread, and are
     killed by the kernel when it ends.
     """
 
-    def __init__(self, workers: int | None, address: str | None) -> None:
+    def __init__(
+        self, workers: int | None, address: str | None, remedy: str = "use --executor local"
+    ) -> None:
         super().__init__(name="ray")
+        self._remedy = remedy
+        """What to do where Ray cannot be started on this machine."""
         self._workers, self._address = workers, address
         self._folder = None if address else temporary_folder()
         self._began, self._ending, self._connected = (threading.Event() for _ in range(3))
@@ -355,7 +376,7 @@ class _Session(threading.Thread):
                 f"--ray {self._address}: joining the cluster took more than {START_TIMEOUT_S:g} s: "
                 "check `ray status` on the head"
                 if self._address
-                else f"Ray did not start within {START_TIMEOUT_S:g} s: use --executor local"
+                else f"Ray did not start within {START_TIMEOUT_S:g} s: {self._remedy}"
             )
         if self._error:
             self._keeps_logs = True
@@ -364,8 +385,7 @@ class _Session(threading.Thread):
                 f"--ray {self._address}: cannot join the cluster ({reason}): the driver must "
                 "run on one of its nodes, with the same Ray and Python"
                 if self._address
-                else f"Ray cannot be started ({reason}): see {self._folder}, or use "
-                "--executor local"
+                else f"Ray cannot be started ({reason}): see {self._folder}, or {self._remedy}"
             ) from self._error
 
     def run(self) -> None:
