@@ -347,7 +347,7 @@ def test_names_are_the_terms_of_the_field() -> None:
 
 def test_casts_ignored_types_and_long_lines_stay_few() -> None:
     lines = [line for path in FILES for line in path.read_text("utf-8").splitlines()]
-    assert sum(bool(re.search(r"(?<!broad)cast\(", line)) for line in lines) < 50
+    assert sum(bool(re.search(r"\bcast\(", line)) for line in lines) < 50
     assert sum("type: ignore" in line for line in lines) < 20
     tracked = subprocess.run(
         ["git", "ls-files", "*.py"], cwd=PACKAGE.parent, capture_output=True, text=True, check=False
