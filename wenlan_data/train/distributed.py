@@ -79,7 +79,7 @@ def all_gather_packed(*columns: Tensor) -> list[Tensor]:
         for column in columns
     ]
     gathered = all_gather(torch.cat(packed, dim=1))
-    parts = gathered.split([one.shape[1] for one in packed], dim=1)  # type: ignore[no-untyped-call] # torch's own
+    parts = torch.split(gathered, [one.shape[1] for one in packed], dim=1)
     return [
         part.contiguous().view(column.dtype).reshape(-1, *column.shape[1:])
         for part, column in zip(parts, columns, strict=True)
@@ -93,7 +93,7 @@ def all_gather_rows(rows: Tensor) -> Tensor:
     counts = all_gather(torch.tensor([len(rows)], device=rows.device)).tolist()
     padded = rows.new_zeros((max(counts), *rows.shape[1:]))
     padded[: len(rows)] = rows
-    parts = all_gather(padded).split(max(counts))  # type: ignore[no-untyped-call] # torch's own
+    parts = torch.split(all_gather(padded), max(counts))
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 

@@ -126,9 +126,10 @@ def step_unless(optimizer: torch.optim.Optimizer, is_skipped: Tensor) -> None:
 
     As `torch.amp.GradScaler` tells a fused optimizer of gradients that are not finite.
     """
-    optimizer.found_inf = is_skipped.float()  # type: ignore[attr-defined]
-    optimizer.step()
-    del optimizer.found_inf  # type: ignore[attr-defined]
+    fused: Any = optimizer
+    fused.found_inf = is_skipped.float()
+    fused.step()
+    del fused.found_inf
 
 
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
