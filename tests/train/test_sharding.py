@@ -43,7 +43,7 @@ def _work(rank: int, ranks: int, port: int, path: Path, vocabulary: int) -> None
     training = start_training(towers, made, distributed.device)
     units = [one for one in training.towers.modules() if isinstance(one, FSDPModule)]
     # Blocks of both backbones, layers of both poolings, and the towers themselves.
-    assert len(units) > 8
+    assert len(units) >= 8
     held = sum(local(one).numel() for one in training.towers.parameters())
     assert held < 1.2 * sum(one.numel() for one in training.towers.parameters()) / ranks
     for name, one in training.towers.named_parameters():

@@ -30,7 +30,7 @@ from wenlan_data.train.distributed import Distributed, all_reduce_max
 from wenlan_data.train.host_copy import NamedTensors
 from wenlan_data.train.optimizer import learning_rate
 from wenlan_data.train.run_log import RunLog, StepRecord
-from wenlan_data.train.sharding import gather_on_main, is_sharded
+from wenlan_data.train.sharding import gather_on_main, gathered_towers, is_sharded
 from wenlan_data.train.signals import StopRequest
 from wenlan_data.train.state import TrainingState, checkpoint_state, checkpoint_tensors
 from wenlan_data.train.step import training_step
@@ -95,12 +95,10 @@ def _train(
                 _stop(run, {})
             raise
         if is_first:
+            with gathered_towers(training.towers):
+                flops = flops_of_pair(training.towers, training.objective, micro_batches[0].inputs)
             run.log.device_use = DeviceUse(
-                ranks=run.distributed.world_size,
-                device=run.distributed.device,
-                pair_flops=flops_of_pair(
-                    training.towers, training.objective, micro_batches[0].inputs
-                ),
+                ranks=run.distributed.world_size, device=run.distributed.device, pair_flops=flops
             )
             # It waits for the start of the loader's workers.
             run.log.restart_clock()

@@ -63,7 +63,9 @@ def _layers(container: nn.Module) -> Iterator[nn.Module]:
     for child in container.children():
         if isinstance(child, nn.ModuleList | nn.Sequential):
             yield from _layers(child)
-        elif next(child.parameters(), None) is not None:
+        elif next(child.children(), None) and next(child.parameters(), None) is not None:
+            # Single norms and layers stay with the tower: some return views of their input, which
+            # the next operation may write to.
             yield child
 
 
