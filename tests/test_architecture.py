@@ -130,7 +130,7 @@ PERMITTED_IMPORTS = {
         "state_files stop_signals image plugins protocols web source_config recipe plan extract "
         "sandbox fetch crawl shard dedupe report sources"
     ),
-    "eval": "errors shard load model",
+    "eval": "errors files shard load model",
     "train": (
         "bounded_json bounded_tables errors files folder_lock layout npy printable stop_signals "
         "tables shard load model eval"
