@@ -108,8 +108,9 @@ def frozen_config(given: argparse.Namespace) -> TrainConfig:
     return load_config(
         "brivl-base",
         [
-            f"image.backbone={given.backbone}", "image.weights=none", "image.train=none", "precision=fp32",
-            f"image.size_px={given.size_px}", f"batch_size={given.batch}", f"max_steps={given.steps + WARM_UP_STEPS}",
+            f"image.backbone={given.backbone}", "image.weights=none", "image.train=none",
+            f"image.size_px={given.size_px}", "precision=fp32", f"batch_size={given.batch}",
+            f"max_steps={given.steps + WARM_UP_STEPS}",
             "augment={jitter_share: 0, grey_share: 0}", "embedding=256", "negatives.queue=1024",
             f"attention={{layers: {given.layers}, heads: 4, feed_forward: 2048}}",
             f"image.projection={'true' if given.layers else 'false'}",

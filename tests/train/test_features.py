@@ -153,8 +153,14 @@ def test_vectors_of_features_are_those_of_images_but_for_the_rounding(
             image = torch.zeros(len(rows), 3, 0, 0)
             boxes, _ = no_boxes(len(rows))
             tokens = torch.zeros(len(rows), 4, dtype=torch.long)
-            given = Inputs(image=image, boxes=boxes, box_mask=mask, tokens=tokens, token_mask=tokens > 0,
-                           regions=regions)  # fmt: skip
+            given = Inputs(
+                image=image,
+                boxes=boxes,
+                box_mask=mask,
+                tokens=tokens,
+                token_mask=tokens > 0,
+                regions=regions,
+            )
             found = model.towers.embed_images(given)
             expected = model.towers.embed_images(replace(given, regions=exact))
             assert (found * expected).sum(1).min() > 1 - 1e-4
@@ -208,9 +214,16 @@ def test_a_run_may_be_resumed_with_its_features_elsewhere(
 
 @pytest.mark.parametrize(
     "override",
-    ["image.train=all", "image.train=[stages.3]", "image.batch_norm=train", "augment.grey_share=0.1",
-     "augment.jitter_share=0.5", "augment.min_crop_area=0.5", "augment.flip_share=0.5"],
-)  # fmt: skip
+    [
+        "image.train=all",
+        "image.train=[stages.3]",
+        "image.batch_norm=train",
+        "augment.grey_share=0.1",
+        "augment.jitter_share=0.5",
+        "augment.min_crop_area=0.5",
+        "augment.flip_share=0.5",
+    ],
+)
 def test_what_features_do_not_fit_is_one_error(override: str) -> None:
     with pytest.raises(RecipeError, match=r"image\.features: they are those of a frozen backbone"):
         config(*FROZEN, "image.features=features", override)
@@ -218,7 +231,8 @@ def test_what_features_do_not_fit_is_one_error(override: str) -> None:
 
 def test_features_of_something_else_are_refused(shards: Path, folder: Path, tmp_path: Path) -> None:
     def run(features: Path, *overrides: str, corpus: Path = shards) -> None:
-        trained(corpus, tmp_path / "run", *FROZEN, f"image.features={features}", "max_steps=1", *overrides)  # fmt: skip
+        named = f"image.features={features}"
+        trained(corpus, tmp_path / "run", *FROZEN, named, "max_steps=1", *overrides)
 
     for override in (
         "seed=1",
@@ -245,8 +259,8 @@ def test_features_of_something_else_are_refused(shards: Path, folder: Path, tmp_
 
 def test_a_dry_run_looks_at_the_files(shards: Path, folder: Path, tmp_path: Path) -> None:
     sets = [word for one in FROZEN for word in ("--set", one)]
-    words = ["train", "--config", "brivl-tiny", "--shards", str(shards), "--out", str(tmp_path / "run"),
-             "--dry-run", *WORDS, *sets, "--set"]  # fmt: skip
+    where = ["--shards", str(shards), "--out", str(tmp_path / "run")]
+    words = ["train", "--config", "brivl-tiny", *where, "--dry-run", *WORDS, *sets, "--set"]
     done = CliRunner().invoke(cli, [*words, f"image.features={folder}"], catch_exceptions=False)
     assert done.exit_code == 0
     with pytest.raises(UsageError, match="no region features"):

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -116,12 +115,13 @@ def _typed_texts(value: object, where: str) -> list[str]:
         item.get("text") if isinstance(item, dict) else None
         for item in (listed if isinstance(listed, list) else [None])
     ]
-    if not all(isinstance(text, str) for text in texts):
+    known = [text for text in texts if isinstance(text, str)]
+    if len(known) != len(texts):
         raise UsageError(
             f"{where}: `texts` of its JSON is no list of objects with a `text`: "
             "evaluate with --texts caption"
         )
-    return cast("list[str]", texts)
+    return known
 
 
 def write_embeddings(

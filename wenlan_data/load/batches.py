@@ -290,7 +290,7 @@ class BatchDataset(Dataset[LoadedBatch]):
         if sample.problem:
             return sample.problem
         if self.images.features:
-            return self._use_features(sample, out_SSC, draw, stats)
+            return self._use_features(self.images.features, sample, out_SSC, draw, stats)
         encoded = image_of(sample.members)
         if encoded is None:
             return Drop(Reason.NO_IMAGE, f"it has {', '.join(sample.members) or 'nothing'}")
@@ -305,9 +305,13 @@ class BatchDataset(Dataset[LoadedBatch]):
         return described
 
     def _use_features(
-        self, sample: EncodedSample, out_RCI: Pixels, draw: float, stats: BatchStats
+        self,
+        features: RegionFeatures,
+        sample: EncodedSample,
+        out_RCI: Pixels,
+        draw: float,
+        stats: BatchStats,
     ) -> DecodedSample | Drop:
-        features = cast("RegionFeatures", self.images.features)
         with stats.timed("decode"):
             mask = features.read(self.samples.shards[sample.shard].path, sample.key, out_RCI)
         if mask is None:

@@ -49,7 +49,7 @@ class ImageSettings:
     """R of `boxes` (B, R, 4): BriVL's 36 grid cells and the whole image. 0 delivers no boxes."""
     augment: Augment | None = None
     features: RegionFeatures | None = None
-    """Delivered in place of images, which are not decoded; with `max_regions` 0 and no `augment`."""
+    """Delivered in place of images, which are not decoded; only without regions and `augment`."""
 
     def __post_init__(self) -> None:
         find_decoder(self.decoder)

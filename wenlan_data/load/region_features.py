@@ -16,13 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from wenlan_data.errors import DamageError, UsageError, from_os_error, in_short
 from wenlan_data.files import open_regular
@@ -188,34 +187,17 @@ class _MappedFile:
         return int(self._order[place]) if is_there else None
 
 
-class _OpenedFile(Protocol):
-    """What `safetensors.safe_open` returns."""
-
-    def keys(self) -> list[str]: ...
-
-    def metadata(self) -> dict[str, str] | None: ...
-
-    def get_slice(self, name: str) -> "_Slice": ...
-
-    def get_tensor(self, name: str) -> Tensor: ...
-
-
-class _Slice(Protocol):
-    def get_shape(self) -> list[int]: ...
-
-    def get_dtype(self) -> str: ...
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[_OpenedFile]:
-    """Opens a file whose header has an acceptable size; converts errors of reading it."""
+def _opened(path: Path) -> Iterator[Any]:
+    """Opens a file, whose header has an acceptable size, by `safe_open`; converts errors of reading
+    it."""
     try:
         with open_regular(path) as file:
             header_bytes = int.from_bytes(file.read(8), "little")
         if header_bytes > HEADER_BYTES:
             raise ValueError(f"a header of {header_bytes} bytes")
         with safe_open(path, framework="pt") as opened:
-            yield cast("_OpenedFile", opened)
+            yield opened
     except FileNotFoundError as error:
         raise UsageError(
             f"{path}: there are no region features of this shard: make them with "
@@ -229,7 +211,7 @@ def _opened(path: Path) -> Iterator[_OpenedFile]:
         ) from error
 
 
-def _header(opened: _OpenedFile) -> RegionsHeader:
+def _header(opened: Any) -> RegionsHeader:
     metadata = opened.metadata() or {}
     if (metadata.get("format"), metadata.get("format_version")) != (FORMAT, VERSION):
         raise ValueError(f"its metadata do not name {FORMAT} {VERSION}")
