@@ -153,9 +153,10 @@ def test_sigterm_to_the_driver_saves_once_and_exits_with_11(tmp_path: Path) -> N
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with Cluster() as found:
-        found.add_node()
-        found.add_node()
-        found.wait_for_nodes(3)
+        # One after the other: two that start at once on one address may choose the same port.
+        for count in (2, 3):
+            found.add_node()
+            found.wait_for_nodes(count)
         yield found
 
 

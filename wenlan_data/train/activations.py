@@ -13,9 +13,7 @@ COUNTED = 2
 """Samples of the forward pass that is counted; everything kept is proportional to them."""
 
 
-def activation_bytes(
-    config: TrainConfig, encoder: Mapping[str, object], dtype: torch.dtype
-) -> int:
+def activation_bytes(config: TrainConfig, encoder: Mapping[str, object], dtype: torch.dtype) -> int:
     """Returns the bytes that autograd keeps for each sample in a forward pass of the towers, if all
     values are of `dtype`; without parameters.
 
