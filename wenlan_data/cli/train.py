@@ -132,7 +132,8 @@ def train(
     """Train an image tower and a text tower on a corpus.
 
     Exits with 11 after SIGTERM or Ctrl-C, with a checkpoint: the same command with --resume auto
-    continues. Exits with 9 if loss or gradients of five steps in a row are not finite.
+    continues. Exits with 9 if loss or gradients of five steps in a row are not finite, or if
+    more ranks are lost than --max-failures permits.
     """
     import sys
 
