@@ -172,7 +172,7 @@ def test_nodes_of_a_cluster_give_the_same_bits(tmp_path: Path, cluster: Cluster)
         address=cluster.address,
         environment=cluster.environment,
     )
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=500)
     assert process.returncode == 0, errors[-3000:]
     run_ranks(shards, tmp_path / "here", 2, *steps, *CONSTANT, "--set", "checkpoints.every_steps=2")
     assert _files(tmp_path / "cluster") == _files(tmp_path / "here")
