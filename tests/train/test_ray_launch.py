@@ -17,7 +17,7 @@ from wenlan_data.errors import UsageError
 from wenlan_data.folder_lock import FolderLock
 from wenlan_data.model.checkpoint import list_checkpoints, load_checkpoint
 from wenlan_data.train.launch import RESTART, check_restarts, needs_restart
-from wenlan_data.train.node_check import check_nodes, look, shared_folder
+from wenlan_data.train.node_check import check_nodes, check_size, look, shared_folder
 from wenlan_data.train.options import TrainOptions
 from wenlan_data.train.rank_ends import RankEnd, RankJob, cause_of_end, cause_of_restart
 from wenlan_data.train.rank_process import RankProcess
@@ -153,9 +153,10 @@ def test_sigterm_to_the_driver_saves_once_and_exits_with_11(tmp_path: Path) -> N
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with Cluster() as found:
-        found.add_node()
-        found.add_node()
-        found.wait_for_nodes(3)
+        # One after the other: two that start at once on one address may choose the same port.
+        for count in (2, 3):
+            found.add_node()
+            found.wait_for_nodes(count)
         yield found
 
 
@@ -171,7 +172,7 @@ def test_nodes_of_a_cluster_give_the_same_bits(tmp_path: Path, cluster: Cluster)
         address=cluster.address,
         environment=cluster.environment,
     )
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=500)
     assert process.returncode == 0, errors[-3000:]
     run_ranks(shards, tmp_path / "here", 2, *steps, *CONSTANT, "--set", "checkpoints.every_steps=2")
     assert _files(tmp_path / "cluster") == _files(tmp_path / "here")
@@ -186,7 +187,7 @@ def test_a_cluster_that_is_too_small_is_refused(tmp_path: Path, cluster: Cluster
     )  # fmt: skip
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 2, errors
-    assert "--nproc 4: each rank takes a CPU, and the cluster of" in errors.splitlines()[-1]
+    assert "--nproc 4: each rank takes a CPU, and the cluster of --ray has 2" in errors
     assert not (tmp_path / "run").exists()
 
 
@@ -315,6 +316,15 @@ def test_nodes_are_compared_with_the_driver(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"node 4: torch 0 \(the driver has torch "):
             check_nodes([("node 4", ({**versions, "torch": "0"}, []))], out, marker)
     assert not (tmp_path / "a").exists()
+
+
+def test_ranks_have_gpus_where_the_cluster_has_any() -> None:
+    assert check_size({"CPU": 8.0, "GPU": 4.0}, 4)
+    assert not check_size({"CPU": 8.0}, 8)
+    with pytest.raises(UsageError, match="each rank takes a GPU, and the cluster of --ray has 4"):
+        check_size({"CPU": 64.0, "GPU": 4.0}, 8)
+    with pytest.raises(UsageError, match="each rank takes a CPU, and the cluster of --ray has 0"):
+        check_size({}, 1)
 
 
 def test_options_are_the_same_on_the_command_line_of_a_rank(tmp_path: Path) -> None:

@@ -132,7 +132,8 @@ def train(
     """Train an image tower and a text tower on a corpus.
 
     Exits with 11 after SIGTERM or Ctrl-C, with a checkpoint: the same command with --resume auto
-    continues. Exits with 9 if loss or gradients of five steps in a row are not finite.
+    continues. Exits with 9 if loss or gradients of five steps in a row are not finite, or if
+    more ranks are lost than --max-failures permits.
     """
     import sys
 
@@ -170,6 +171,8 @@ def train(
         echo_lines(describe_training(config, options, nproc, as_json=as_json))
         return
     if ray_address is not None:
+        # Ray Train cannot be imported without it.
+        need_torch("pandas")
         if inside_launch():
             raise UsageError("--ray starts the ranks itself: give it without torchrun")
         check_division(config, nproc)
@@ -238,15 +241,16 @@ def _run_rank(config: "TrainConfig", options: "TrainOptions", *, as_json: bool) 
         echo_lines(line)
 
 
-def need_torch() -> None:
-    """Raises `UsageError` if the extra `[train]` is not installed."""
+def need_torch(*more: str) -> None:
+    """Raises `UsageError` if the extra `[train]` is not installed, of which only some commands need
+    `more`."""
     from importlib.util import find_spec
 
     from wenlan_data.errors import UsageError
 
     missing = [
         name
-        for name in ("torch", "timm", "transformers", "safetensors", "tensorboard")
+        for name in ("torch", "timm", "transformers", "safetensors", "tensorboard", *more)
         if not find_spec(name)
     ]
     if missing:

@@ -2,18 +2,21 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
+from wenlan_data.load.loader_settings import WorkerSettings
+from wenlan_data.load.shared_ring import SPARE_SLOTS
 from wenlan_data.model.backbones import check_weights, encoder_values, read_weights
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.model.towers import Towers, make_towers
 from wenlan_data.printable import printable
 from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.shard.reader import is_corpus, scan, shard_paths
+from wenlan_data.train.activations import activation_bytes
 from wenlan_data.train.corpus_mark import check_shards
 from wenlan_data.train.features import open_features
 from wenlan_data.train.launch import check_division
@@ -22,6 +25,11 @@ from wenlan_data.train.resume import check_init
 
 BYTES_PER_VALUE = 4
 """Of a parameter, its gradient and each of Adam's two moments: all are fp32."""
+NOT_COUNTED = (
+    "not counted: CUDA context, allocator, workspaces of kernels, forward pass of momentum towers",
+    "not counted: the loader's processes and libraries, mapped indexes; on rank 0 the copy of a "
+    "checkpoint",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +41,13 @@ class TrainingEstimate:
     parameters: dict[str, tuple[int, int]]
     """By block: the number of all parameters, and of those that train."""
     memory: dict[str, int]
-    """Bytes of one rank by part, without activations, which are not known before a forward pass."""
+    """Bytes of one rank on its GPU by part, and their sum, `total`."""
+    activations_at_most: int
+    """Bytes of `activations` if all of them were fp32; with bf16 those of norms and softmax are."""
+    host_memory: dict[str, int]
+    """Bytes of one rank on its host by part, and their sum, `total`."""
+    checkpoint_bytes: int
+    """Of one checkpoint, without tokenizer and `state.json`."""
     samples: int
     steps: int
     steps_of_an_epoch: int
@@ -60,8 +74,7 @@ def describe_training(
         f"  {name:30}{total:14,}{trained:14,}"
         for name, (total, trained) in found.parameters.items()
     ]
-    lines += ["", "memory of a rank, without activations"]
-    lines += [f"  {name:30}{size / 2**20:11,.1f} MiB" for name, size in found.memory.items()]
+    lines += _memory_lines(found)
     epochs = found.steps / max(1, found.steps_of_an_epoch)
     lines += [
         "",
@@ -72,6 +85,24 @@ def describe_training(
         "nothing was written",
     ]
     return "\n".join(map(printable, lines))
+
+
+def _memory_lines(found: TrainingEstimate) -> Iterator[str]:
+    """Yields the tables of memory, in MiB."""
+    ranks = f"all {found.ranks}"
+    for where, parts, left_out in (
+        ("GPU", found.memory, NOT_COUNTED[0]),
+        ("host", found.host_memory, NOT_COUNTED[1]),
+    ):
+        yield ""
+        yield f"{f'{where} memory of ranks, MiB':32}{'one':>14}{ranks:>14}"
+        for name, size in parts.items():
+            yield f"  {name:30}{size / 2**20:14,.1f}{size * found.ranks / 2**20:14,.1f}"
+        yield left_out
+    more = found.activations_at_most - found.memory["activations"]
+    if more:
+        yield f"activations are estimated as bf16: at most {more / 2**20:,.1f} MiB more if fp32"
+    yield f"a checkpoint has {found.checkpoint_bytes / 2**20:,.1f} MiB"
 
 
 def estimate_training(
@@ -90,17 +121,24 @@ def estimate_training(
         check_weights(expected, read_weights(Path(config.image.weights)), config.image.weights)
     open_features(config, options.shards, towers.image, weights=False)
     samples = count_samples(options.shards)
+    batch = config.batch_size // (world_size * config.accumulation)
+    activations, at_most = _activations(config, batch)
     return TrainingEstimate(
         config=config.name,
         config_digest=config.digest(),
         parameters=_parameters(towers),
-        memory=_memory(towers, config, world_size),
+        memory=_with_total(
+            {**_memory(towers, config, batch, world_size), "activations": activations}
+        ),
+        activations_at_most=at_most,
+        host_memory=_with_total(_host_memory(config, batch, options.workers)),
+        checkpoint_bytes=_checkpoint_bytes(towers, config),
         samples=samples,
         steps=config.max_steps,
         steps_of_an_epoch=-(-samples // config.batch_size),
         tokens_at_most=config.max_steps * config.batch_size * config.text.max_tokens,
         ranks=world_size,
-        batch_of_a_rank=config.batch_size // (world_size * config.accumulation),
+        batch_of_a_rank=batch,
     )
 
 
@@ -144,18 +182,75 @@ def _block(name: str) -> str:
     return ".".join(words[: number + 1][:6]) if number < len(words) - 1 else ".".join(words[:2])
 
 
-def _memory(towers: Towers, config: TrainConfig, world_size: int) -> dict[str, int]:
+def _memory(towers: Towers, config: TrainConfig, batch: int, world_size: int) -> dict[str, int]:
+    """Bytes on the GPU of a rank whose micro-batch has `batch` pairs, without activations."""
     divides = config.parallel == "fsdp" and world_size > 1
-    total = sum(one.numel() for one in towers.parameters()) * BYTES_PER_VALUE
-    trained = sum(one.numel() for one in towers.parameters() if one.requires_grad) * BYTES_PER_VALUE
-    # Divided ones have frozen parameters of their own.
-    momentum = total if divides else trained
     parts = world_size if divides else 1
-    memory = {
+    total = sum(one.numel() for one in towers.parameters()) * BYTES_PER_VALUE
+    trained = _trained_bytes(towers)
+    # Divided momentum towers have frozen parameters of their own.
+    momentum = total if divides else trained
+    queries, others = batch, config.negatives.queue
+    if config.objective == "clip":
+        # The negatives are those of all micro-batches.
+        queries, others = batch * config.accumulation, config.batch_size
+    elif config.negatives.batch:
+        others += config.batch_size // config.accumulation
+    return {
         "towers": total // parts,
         "gradients": trained // parts,
+        # Gradients are views of the buckets (`gradient_as_bucket_view`).
+        "DDP buckets": 0,
         "optimizer": 2 * trained // parts,
         "momentum towers (own part)": momentum // parts if config.objective == "brivl" else 0,
-        "queues": 2 * config.negatives.queue * (config.embedding * BYTES_PER_VALUE + 8),
+        "weight averages": momentum // parts if config.ema.decay else 0,
+        # And whether a row is empty.
+        "queues": _queue_bytes(config) + config.negatives.queue,
+        # Autocast keeps what it has cast for the backward pass.
+        "bf16 weights": trained // 2 if config.precision == "bf16" else 0,
+        # Pixels of this batch and of the next one, in uint8, and of this one in fp32.
+        "images": batch * 3 * config.image.size_px**2 * (2 + BYTES_PER_VALUE),
+        # In both directions the logits and their softmax.
+        "logits": 4 * queries * others * BYTES_PER_VALUE,
     }
-    return {**memory, "total": sum(memory.values())}
+
+
+def _host_memory(config: TrainConfig, batch: int, workers: int) -> dict[str, int]:
+    """Bytes on the host of a rank, the same on all of them."""
+    slots = workers * WorkerSettings().prefetch + SPARE_SLOTS if workers else 0
+    return {"loader's shared ring": slots * batch * 3 * config.image.size_px**2}
+
+
+def _activations(config: TrainConfig, batch: int) -> tuple[int, int]:
+    """Bytes of a micro-batch if all activations have the config's precision, and if all are
+    fp32."""
+    encoder = _encoder_config(config)
+    whole = batch * activation_bytes(config, encoder, torch.float32)
+    if config.precision == "fp32":
+        return whole, whole
+    return batch * activation_bytes(config, encoder, torch.bfloat16), whole
+
+
+def _checkpoint_bytes(towers: Towers, config: TrainConfig) -> int:
+    """Bytes of the tensors in a checkpoint, by `state.checkpoint_tensors`."""
+    buffers = sum(one.numel() * one.element_size() for one in towers.buffers())
+    total = sum(one.numel() for one in towers.parameters()) * BYTES_PER_VALUE
+    trained = _trained_bytes(towers)
+    averages = trained if config.ema.decay else 0
+    size = total + buffers + 2 * trained + averages
+    if config.objective != "brivl":
+        return size
+    return size + buffers + trained + _queue_bytes(config)
+
+
+def _trained_bytes(towers: Towers) -> int:
+    return sum(one.numel() for one in towers.parameters() if one.requires_grad) * BYTES_PER_VALUE
+
+
+def _queue_bytes(config: TrainConfig) -> int:
+    """Of both queues: vectors, and the ids of their samples and pages."""
+    return 2 * config.negatives.queue * (config.embedding * BYTES_PER_VALUE + 8)
+
+
+def _with_total(parts: dict[str, int]) -> dict[str, int]:
+    return {**parts, "total": sum(parts.values())}

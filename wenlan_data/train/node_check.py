@@ -72,3 +72,17 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "none"
     return found
+
+
+def check_size(resources: Mapping[str, float], ranks: int) -> bool:
+    """Returns whether ranks have GPUs, as they do where the cluster has any.
+
+    Raises `UsageError` where it has fewer of them, or of cores, than ranks.
+    """
+    unit = "GPU" if resources.get("GPU", 0) else "CPU"
+    if resources.get(unit, 0) < ranks:
+        raise UsageError(
+            f"--nproc {ranks}: each rank takes a {unit}, and the cluster of --ray has "
+            f"{resources.get(unit, 0):g}: give a smaller --nproc, or add nodes"
+        )
+    return unit == "GPU"

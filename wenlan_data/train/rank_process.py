@@ -23,7 +23,8 @@ MAX_OUTPUT_BYTES = 1 << 20
 MAX_WAITING_LINES = 10_000
 """Lines that wait for the driver; older ones are left out."""
 KEPT_LINES = 5
-WATCH_S = 0.2
+WATCH_S = 0.5
+"""Between two looks at a rank and at the job, which each look costs a call."""
 DRAIN_S = 2.0
 """Longest wait for the last lines of a rank that has ended."""
 _ERROR = "wenlan-data: "

@@ -32,13 +32,13 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from wenlan_data.errors import (
     FailureBudgetError,
     InterruptedBuildError,
-    UsageError,
     WenlanError,
     in_short,
     print_line,
 )
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.run.executors.cluster_address import check_cluster
+from wenlan_data.stop_signals import MESSAGE
 from wenlan_data.train.launch import (
     SAVE_GRACE_S,
     check_restarts,
@@ -48,7 +48,7 @@ from wenlan_data.train.launch import (
     record_signals,
     threads_of_a_rank,
 )
-from wenlan_data.train.node_check import check_nodes, look, shared_folder
+from wenlan_data.train.node_check import check_nodes, check_size, look, shared_folder
 from wenlan_data.train.options import TrainOptions
 from wenlan_data.train.rank_ends import RankEnd, RankJob, cause_of_end, cause_of_restart
 from wenlan_data.train.rank_process import RankProcess
@@ -118,7 +118,7 @@ def launch_on_ray(
     try:
         session.begin()
         with shared_folder(options.out) as folder:
-            use_gpu = _check_size(address, world_size)
+            use_gpu = check_size(_resources(ray.cluster_resources), world_size)
             paths = [folder, *options.shards, *options.val_shards]
             found = call_on_nodes(look, paths, resource="GPU" if use_gpu else "CPU")
             check_nodes(found, options.out, folder)
@@ -161,21 +161,6 @@ def _trainer(
     )
 
 
-def _check_size(address: str, world_size: int) -> bool:
-    """Returns whether ranks have GPUs, as they do where the cluster has any.
-
-    Raises `UsageError` where it has fewer of them, or of cores, than ranks.
-    """
-    resources = _resources(ray.cluster_resources)
-    unit = "GPU" if resources.get("GPU", 0) else "CPU"
-    if resources.get(unit, 0) < world_size:
-        raise UsageError(
-            f"--nproc {world_size}: each rank takes a {unit}, and the cluster of --ray {address} "
-            f"has {resources.get(unit, 0):g}: give a smaller --nproc, or add nodes"
-        )
-    return unit == "GPU"
-
-
 def _resources(of: Callable[[], dict[str, float]]) -> dict[str, float]:
     return of()
 
@@ -206,7 +191,7 @@ class _Driver:
                 self._settings.job.stop.remote()
                 deadline_s = now + SAVE_GRACE_S
             if is_second_request(self._received) or (deadline_s and now > deadline_s):
-                return InterruptedBuildError.exit_code, ""
+                raise InterruptedBuildError(MESSAGE)
         self._report()
         return self._outcome()
 
@@ -233,7 +218,7 @@ class _Driver:
         if not starts and self._notice.is_due():
             free = _resources(ray.available_resources)
             shown = ", ".join(f"{free.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
-            print_line(f"waiting for the cluster to have room for all ranks: {shown} are free")
+            print_line(f"waiting until all ranks have a place and have started: {shown} are free")
 
     def _loss(self, start: int) -> str:
         """Prints the lines of the rank whose loss ended a start; returns what happened to it."""
@@ -253,7 +238,7 @@ class _Driver:
             return 0, main.output
         if self._received:
             # Ranks that lose another one to the signal end in the errors of their collectives.
-            return InterruptedBuildError.exit_code, ""
+            raise InterruptedBuildError(MESSAGE) from self._error
         if not isinstance(self._error, ray.train.WorkerGroupError):
             raise WenlanError(f"Ray Train failed: {in_short(self._error)}") from self._error
         raise FailureBudgetError(

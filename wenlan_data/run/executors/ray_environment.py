@@ -18,6 +18,9 @@ VARIABLES = {
     # second follows a whole second later.
     "RAY_raylet_client_connect_timeout_milliseconds": "20",
     "RAY_raylet_client_num_connect_attempts": "500",
+    # Workers of Ray Train import torch, which takes more than Ray's 60 s on a busy machine; all of
+    # them would start again then.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
     # An attempt that was given up is no unhandled error.
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     # Its handler in C ends the driver with another exit code than 11.
