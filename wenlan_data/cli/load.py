@@ -79,7 +79,8 @@ def bench(
         return
     echo(found.line())
     echo(
-        f"first batch {found.first_batch_s:.2f} s  waited {found.wait_share:.0%}  bad {found.bad_share:.2%}"
+        f"first batch {found.first_batch_s:.2f} s  waited {found.wait_share:.0%}  "
+        f"bad {found.bad_share:.2%}"
     )
     shares = "  ".join(f"{stage} {share:.0%}" for stage, share in found.occupancy.items())
     echo(f"the workers' time: {shares}")
