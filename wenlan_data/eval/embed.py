@@ -107,6 +107,7 @@ def embed_corpus(
         texts=TextSettings(
             # Training may draw a text at random. An evaluation must not depend on the draw.
             choose="caption" if config.text.choose in RANDOM_CHOICES else config.text.choose,
+            min_confidence=config.text.min_confidence,
             tokenizer=model.tokenizer,
             max_tokens=config.text.max_tokens,
         ),

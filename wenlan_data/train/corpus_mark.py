@@ -11,6 +11,7 @@ from wenlan_data.bounded_tables import read_batches
 from wenlan_data.errors import DamageError, RecipeError, UsageError, os_errors
 from wenlan_data.files import read_bounded
 from wenlan_data.layout import MANIFEST, METADATA
+from wenlan_data.load.shard_index import find_shards
 from wenlan_data.model.checkpoint import CorpusMark, ShardMark
 from wenlan_data.npy import Indices
 from wenlan_data.shard.corpus_files import corpus_file
@@ -21,35 +22,53 @@ from wenlan_data.tables import METADATA as METADATA_SCHEMA
 _PAGE_COLUMNS = pa.schema([METADATA_SCHEMA.field(name) for name in ("key", "page_url")])
 
 
-def corpus_mark(paths: Sequence[Path]) -> CorpusMark:
-    """Identifies the shards of corpora, folders of tars and tars, in the order given."""
+def corpus_mark(paths: Sequence[Path], *, skip_corrupt: bool = False) -> CorpusMark:
+    """Identifies the shards of corpora, folders of tars and tars, in the order given.
+
+    With `skip_corrupt`, only those that the loader does not leave out.
+    """
     shards: list[ShardMark] = []
     digest = hashlib.sha256()
     for path in paths:
         if is_corpus(path):
             with os_errors(path):
                 digest.update(read_bounded(path / MANIFEST, MAX_BYTES))
-            shards += [
+            listed = [
                 ShardMark(name=one.name, bytes=one.bytes, sha256=one.sha256)
                 for one in load_manifest(path).shards
             ]
+            if skip_corrupt:
+                intact = {one.name for one in intact_shards([path])}
+                listed = [one for one in listed if one.name in intact]
+                digest.update("\n".join(one.name for one in listed).encode())
+            shards += listed
         else:
             tars = [
                 ShardMark(name=tar.name, bytes=tar.stat().st_size, sha256="")
-                for tar in shard_paths([path])
+                for tar in (intact_shards([path]) if skip_corrupt else shard_paths([path]))
             ]
             digest.update("\n".join(f"{tar.name} {tar.bytes}" for tar in tars).encode())
             shards += tars
     return CorpusMark(digest=digest.hexdigest(), shards=shards)
 
 
-def check_shards(shards: Sequence[Path], val_shards: Sequence[Path]) -> None:
-    """Checks that every shard exists and that the validation shards hold a sample.
+def intact_shards(paths: Sequence[Path]) -> list[Path]:
+    """The tars that a loader reads which leaves out corrupt ones."""
+    return [Path(one.path) for one in find_shards(paths, skip_corrupt=True)]
+
+
+def check_shards(
+    shards: Sequence[Path], val_shards: Sequence[Path], *, skip_corrupt: bool = False
+) -> None:
+    """Checks that every shard exists and that the validation shards hold a sample. With
+    `skip_corrupt` shards of the training may be missing.
 
     Runs before the first step, so that a wrong `--val-shards` does not end a run at its first
     validation. Raises `UsageError` or `DamageError`.
     """
-    for tar in shard_paths([*shards, *val_shards]):
+    # Paths of which there is nothing are errors in any case.
+    listed = shard_paths(shards)
+    for tar in [*([] if skip_corrupt else listed), *shard_paths(val_shards)]:
         if not tar.is_file():
             raise DamageError(f"{tar}: listed in the manifest, but missing: restore it from a copy")
     if val_shards and not any(next(scan(tar), None) for tar in shard_paths(val_shards)):

@@ -30,6 +30,7 @@ from wenlan_data.model.config import TrainConfig
 from wenlan_data.train.batches import Batch, TrainingData, batches
 from wenlan_data.train.data_watch import DataWatch
 from wenlan_data.train.distributed import Distributed, all_reduce_max, barrier
+from wenlan_data.train.epoch_record import epoch_record
 from wenlan_data.train.optimizer import learning_rate
 from wenlan_data.train.run_log import RunLog, StepRecord
 from wenlan_data.train.signals import StopRequest
@@ -99,6 +100,9 @@ def _train(
         training.samples += config.batch_size
         run.log.step(_step_record(run, micro_batches, figures))
         watch.look(training.step, micro_batches, figures)
+        if metrics_of_epoch := micro_batches[-1].epoch_metrics:
+            epoch = training.position.epoch
+            run.log.epoch(epoch_record(training.step, epoch, metrics_of_epoch, run.distributed))
         _check_finite(run)
         metrics = _validate_if_due(run)
         is_last = training.step == config.max_steps

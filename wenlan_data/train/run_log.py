@@ -24,6 +24,7 @@ from wenlan_data.bounded_json import parse_json
 from wenlan_data.errors import os_errors, print_line
 from wenlan_data.files import atomic_path, inner_folder, open_regular
 from wenlan_data.printable import printable
+from wenlan_data.train.epoch_record import EpochRecord
 
 LOG = "log.jsonl"
 MAX_LINE_BYTES = 1 << 16
@@ -49,8 +50,8 @@ class StepRecord:
 class RunLog:
     """Writes the log on the main rank; does nothing on others. A context manager.
 
-    `log.jsonl` holds one JSON object a step or validation. A resumed run removes the entries after
-    the step of its checkpoint: those steps are done again.
+    `log.jsonl` holds one JSON object a step, validation or epoch. A resumed run removes the entries
+    after the step of its checkpoint: those steps are done again.
     """
 
     def __init__(self, folder: Path, *, is_main: bool, step: int, max_steps: int) -> None:
@@ -119,6 +120,12 @@ class RunLog:
             shown = " ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
             self._print(f"step {step}: validation {shown}")
 
+    def epoch(self, record: EpochRecord) -> None:
+        """Logs the end of an epoch."""
+        if self._is_main:
+            self._write({"kind": "epoch", **asdict(record)})
+            self._print(_epoch_line(record))
+
     def message(self, line: str) -> None:
         """Prints a line for the operator."""
         if self._is_main:
@@ -152,8 +159,8 @@ class RunLog:
 
 
 def read_log(folder: Path) -> Iterator[dict[str, object]]:
-    """Yields the entries of `log.jsonl`; skips a line that a kill truncated, and any other that this
-    program did not write."""
+    """Yields the entries of `log.jsonl`; skips a line that a kill truncated, and any other that
+    this program did not write."""
     path = folder / LOG
     if not path.is_file():
         return
@@ -182,6 +189,8 @@ def _is_entry(entry: object) -> bool:
         return False
     if entry.get("kind") == "validation":
         return isinstance(entry.get("metrics"), dict)
+    if entry.get("kind") == "epoch":
+        return isinstance(entry.get("sources"), dict)
     figures = entry.get("figures")
     return (
         entry.get("kind") == "step"
@@ -208,4 +217,18 @@ def _terminal_line(record: StepRecord, per_second: float, max_steps: int) -> str
         f"negatives {figures['negatives']:.0f} "
         f"data {record.wait_s:.3f}s samples/s {per_second:.1f} lr {record.rate:.2e} "
         f"norm {figures['gradient_norm']:.3f}"
+    )
+
+
+def _epoch_line(record: EpochRecord) -> str:
+    counts = ", ".join(f"{name} {count}" for name, count in record.sources.items())
+    corpora = f" ({counts})" if len(record.sources) > 1 else ""
+    total_s = sum(record.stage_s.values()) or 1.0
+    stages = ", ".join(
+        f"{stage} {seconds / total_s:.0%}" for stage, seconds in record.stage_s.items() if seconds
+    )
+    waited = record.wait_s / record.elapsed_s if record.elapsed_s else 0.0
+    return (
+        f"epoch {record.epoch}: {record.samples} samples{corpora}, waited for data {waited:.0%}; "
+        f"of the loading: {stages}"
     )

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -47,6 +47,7 @@ from wenlan_data.train.corpus_mark import (
     check_same_corpus,
     check_shards,
     corpus_mark,
+    intact_shards,
 )
 from wenlan_data.train.distributed import (
     Distributed,
@@ -60,6 +61,7 @@ from wenlan_data.train.measure_standard import measure_standardisation
 from wenlan_data.train.options import TrainOptions
 from wenlan_data.train.report import PAGE, write_report
 from wenlan_data.train.resume import (
+    changes_order,
     check_config,
     check_init,
     load_initial_weights,
@@ -150,7 +152,7 @@ def _try_report(config: TrainConfig, options: TrainOptions, training: TrainingSt
                 options.out,
                 config,
                 model,
-                options.val_shards or options.shards,
+                options.val_shards or options.training_shards(config),
                 trained_on=not options.val_shards,
                 workers=options.workers,
             )
@@ -167,11 +169,18 @@ def _prepare(
 ) -> Iterator[TrainingRun]:
     """Yields the run at the step where it starts; its log is open inside."""
     message: Callable[[str], None] = print_line if distributed.is_main else (lambda _: None)
-    check_shards(options.shards, options.val_shards)
+    shards = options.training_shards(config)
+    skip_corrupt = config.data.skips_corrupt_shards
+    check_shards(shards, options.val_shards, skip_corrupt=skip_corrupt)
     checkpoint, corrupt = _checkpoint_to_resume(options, config, message)
     if checkpoint is None:
         check_init(options.init, config)
-    corpus = corpus_mark(options.shards)
+    corpus = corpus_mark(shards, skip_corrupt=skip_corrupt)
+    if config.data.nodes > 1 and config.data.nodes % distributed.nodes:
+        message(
+            f"data.nodes {config.data.nodes} is no multiple of the {distributed.nodes} nodes: "
+            "some read parts of the same shards"
+        )
     with _removed_on_failure(options.out, distributed, stop):
         tokenizer = _place_tokenizer(config, options, distributed, checkpoint)
         encoder = checkpoint.state.text_encoder if checkpoint else None
@@ -184,19 +193,19 @@ def _prepare(
             load_initial_weights(towers, options.init, message)
         training = start_training(towers, config, distributed.device)
         data = TrainingData(
-            shards=list(options.shards),
+            shards=list(shards),
             tokenizer=tokenizer,
-            pages=SamplePages(options.shards),
+            pages=SamplePages(shards),
             workers=options.workers,
         )
         if checkpoint is not None:
-            _resume(training, checkpoint, corpus, options, message)
+            _resume(training, checkpoint, corpus, config, options, message)
             if distributed.is_main:
                 quarantine_corrupt(corrupt, message)
         elif config.standardise and options.init is None:
             # The weights of --init come with the statistics that they were trained with.
-            first_batches = batches(data, config, distributed, START)
-            measure_standardisation(training.towers, first_batches, config)
+            with closing(batches(data, config, distributed, START)) as first_batches:
+                measure_standardisation(training.towers, first_batches, config)
         check_agreement(
             distributed,
             {
@@ -246,7 +255,7 @@ def _checkpoint_to_resume(
             )
         checkpoint = load_checkpoint(checkpoint_path(given, message)) if given else None
     if checkpoint is not None:
-        check_config(checkpoint, config, message)
+        check_config(checkpoint, config, message, may_change_order=options.changed_corpus)
     return checkpoint, corrupt
 
 
@@ -298,7 +307,10 @@ def _place_tokenizer(
                 load_checkpoint(initial, only=())
                 write_atomic(path, (initial / TOKENIZER).read_bytes())
             else:
-                write_tokenizer(config.text, options.shards, path)
+                shards = options.training_shards(config)
+                if config.data.skips_corrupt_shards:
+                    shards = tuple(intact_shards(shards))
+                write_tokenizer(config.text, shards, path)
     barrier()
     # Fails here, before the towers are made, where the tokenizer does not fit the config.
     load_tokenizer(path, config.text.max_tokens)
@@ -309,6 +321,7 @@ def _resume(
     training: TrainingState,
     checkpoint: Checkpoint,
     corpus: CorpusMark,
+    config: TrainConfig,
     options: TrainOptions,
     message: Callable[[str], None],
 ) -> None:
@@ -325,7 +338,7 @@ def _resume(
             "starting a new epoch"
         )
         same = False
-    if not same:
+    if not same or changes_order(checkpoint, config):
         # A position in the epoch means nothing for other shards, or in another order.
         training.position = DataPosition(training.position.epoch + 1, 0)
     epoch = training.position.epoch
