@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.train.runs import ROOT, WORDS, config, corpus, losses, trained
+from tests.train.runs import ROOT, WORDS, config, corpus, losses, run_ranks, trained
 from wenlan_data.errors import RecipeError, UsageError
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.settings import parse_yaml
@@ -140,7 +140,7 @@ def test_weights_of_a_mix_may_not_change_but_how_it_is_read_may(
 
 
 def test_a_corrupt_shard_is_left_out_only_where_the_config_permits_it(
-    mix: dict[str, Path], tmp_path: Path
+    mix: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shards, run = shutil.copytree(mix["news"], tmp_path / "news"), tmp_path / "run"
     skip = "data.corrupt_shards=skip"
@@ -150,7 +150,9 @@ def test_a_corrupt_shard_is_left_out_only_where_the_config_permits_it(
         _trained(run, skip, "max_steps=4", shards=(shards,), resume="auto")
     again = _trained(run, skip, "max_steps=4", shards=(shards,), resume="auto", changed_corpus=True)
     assert (again.position.epoch, again.position.samples) == (1, 16)
+    capsys.readouterr()
     _trained(tmp_path / "new", skip, "max_steps=2", shards=(shards,))
+    assert "left out, 13 samples lost: " in capsys.readouterr().err
     [epoch] = [entry for entry in read_log(tmp_path / "new") if entry["kind"] == "epoch"]
     assert (epoch["samples"], epoch["step"]) == (16, 2)  # 14 samples are left
 
@@ -200,6 +202,17 @@ def test_shares_of_nodes_resume_to_the_same_losses(mix: dict[str, Path], tmp_pat
     for steps in (3, 6):
         run_training(config(*settings, f"max_steps={steps}"), parted)
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_shares_of_nodes_give_the_same_losses_on_two_ranks(
+    mix: dict[str, Path], tmp_path: Path
+) -> None:
+    override = "data={shard_by: node, nodes: 2}"
+    trained(mix["news"], tmp_path / "one", override, "max_steps=6", "dropout=0.0")
+    words = ("--set", override, "--set", "dropout=0.0", "--max-steps", "6")
+    run_ranks(mix["news"], tmp_path / "two", 2, *words)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=2e-5)
 
 
 def test_fields_of_samples_come_with_a_batch(mix: dict[str, Path], tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The identity of the corpus that a run trains on, and the page of each sample."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,16 @@ from wenlan_data.tables import METADATA as METADATA_SCHEMA
 _PAGE_COLUMNS = pa.schema([METADATA_SCHEMA.field(name) for name in ("key", "page_url")])
 
 
-def corpus_mark(paths: Sequence[Path], *, skip_corrupt: bool = False) -> CorpusMark:
+def corpus_mark(
+    paths: Sequence[Path],
+    *,
+    skip_corrupt: bool = False,
+    note: Callable[[str], None] = lambda _: None,
+) -> CorpusMark:
     """Identifies the shards of corpora, folders of tars and tars, in the order given.
 
-    With `skip_corrupt`, only those that the loader does not leave out.
+    With `skip_corrupt`, only those that the loader does not leave out; `note` gets a line for each
+    of the others.
     """
     shards: list[ShardMark] = []
     digest = hashlib.sha256()
@@ -38,23 +44,26 @@ def corpus_mark(paths: Sequence[Path], *, skip_corrupt: bool = False) -> CorpusM
                 for one in load_manifest(path).shards
             ]
             if skip_corrupt:
-                intact = {one.name for one in intact_shards([path])}
+                intact = {one.name for one in intact_shards([path], note)}
                 listed = [one for one in listed if one.name in intact]
                 digest.update("\n".join(one.name for one in listed).encode())
             shards += listed
         else:
             tars = [
                 ShardMark(name=tar.name, bytes=tar.stat().st_size, sha256="")
-                for tar in (intact_shards([path]) if skip_corrupt else shard_paths([path]))
+                for tar in (intact_shards([path], note) if skip_corrupt else shard_paths([path]))
             ]
             digest.update("\n".join(f"{tar.name} {tar.bytes}" for tar in tars).encode())
             shards += tars
     return CorpusMark(digest=digest.hexdigest(), shards=shards)
 
 
-def intact_shards(paths: Sequence[Path]) -> list[Path]:
-    """The tars that a loader reads which leaves out corrupt ones."""
-    return [Path(one.path) for one in find_shards(paths, skip_corrupt=True)]
+def intact_shards(
+    paths: Sequence[Path], note: Callable[[str], None] = lambda _: None
+) -> list[Path]:
+    """The tars that a loader reads which leaves out corrupt ones; `note` gets a line for each of
+    these."""
+    return [Path(one.path) for one in find_shards(paths, skip_corrupt=True, note=note)]
 
 
 def check_shards(

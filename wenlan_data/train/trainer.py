@@ -175,7 +175,7 @@ def _prepare(
     checkpoint, corrupt = _checkpoint_to_resume(options, config, message)
     if checkpoint is None:
         check_init(options.init, config)
-    corpus = corpus_mark(shards, skip_corrupt=skip_corrupt)
+    corpus = corpus_mark(shards, skip_corrupt=skip_corrupt, note=message)
     if config.data.nodes > 1 and config.data.nodes % distributed.nodes:
         message(
             f"data.nodes {config.data.nodes} is no multiple of the {distributed.nodes} nodes: "
