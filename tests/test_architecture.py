@@ -169,7 +169,6 @@ WORDS_IN_CONTRACTS = {
     "wenlan_data/reasons.py: NOT_ASKED": "drop reason `not_asked`",
     "wenlan_data/extract/image_urls.py: _picture_element_srcsets": "HTML element `picture`",
     "world_size": "term of torch.distributed",
-    "_world_size": "term of torch.distributed",
     "wenlan_data/run/estimate.py: bytes_per_picture": "key of `build --dry-run --json`",
     "wenlan_data/sources/brivl.py: pictures": "parameter of the source",
     "wenlan_data/extract/candidate_tables.py: supply": "column of the work folder's tables",

@@ -194,7 +194,7 @@ def _readers(corpus: Path, count: int) -> tuple[SampleReader, list[np.ndarray[An
 
 def reader_samples(reader: SampleReader) -> int:
     """Returns the samples of an epoch."""
-    return sum(corpus.quota for corpus in reader.epoch.corpora)
+    return sum(reader.epoch.shares.samples)
 
 
 def _find_us(corpus: Path, readers: int) -> dict[str, float]:

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wenlan_data.bounded_tables import read_batches
+from wenlan_data.load.node_shares import ShareOrders
 from wenlan_data.load.sample_reader import EpochSpec
 from wenlan_data.load.shard_index import Shard
-from wenlan_data.load.shuffle import EpochOrder
 from wenlan_data.shard.index import read_offsets
 from wenlan_data.shard.sample_index import first_64_bits, page_id
 
@@ -40,7 +40,7 @@ class TableReader:
 
     shards: tuple[Shard, ...]
     epoch: EpochSpec
-    _order: EpochOrder | None = None
+    _order: ShareOrders | None = None
     _tables: OrderedDict[int, ShardOffsets] = field(default_factory=OrderedDict)
 
     def locate(self, indices: Numbers) -> list[tuple[str, list[tuple[str, int, int]]]]:

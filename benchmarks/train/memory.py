@@ -73,7 +73,8 @@ def steps(way: str, images: int, size_px: int) -> dict[str, float]:
         if step == WARM_UP_STEPS:
             start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            feature_map(network, image, WIDTH).float().mean().backward()  # type: ignore[no-untyped-call] # torch's own
+            found = feature_map(network, image, WIDTH).float().mean()
+            found.backward()  # type: ignore[no-untyped-call] # torch's own
     after = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "cpu_s": (time.process_time() - start) / STEPS,

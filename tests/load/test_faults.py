@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import tarfile
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,8 @@ import torch
 from tests.load.corpora import jpeg, key, keys_of, list_of, write_corpus, write_tar
 from wenlan_data.errors import DamageError, RecipeError, UsageError, WenlanError, WorkerLostError
 from wenlan_data.load import FaultPolicy, Loader, SampleStream, SamplingSettings
+from wenlan_data.load.sample_reader import EncodedSample, SampleReader
+from wenlan_data.npy import Indices
 from wenlan_data.shard.index import load_offsets
 from wenlan_data.shard.writer import padded_end
 
@@ -174,22 +175,47 @@ def test_a_manifest_cannot_lead_out_of_its_corpus(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fatal", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_dead_worker_is_noticed_and_another_loader_resumes(
+def test_dead_workers_are_replaced_and_no_batch_is_lost(
     tmp_path: Path, fatal: signal.Signals
 ) -> None:
     corpus = write_corpus(tmp_path / "c", [300])
     loader = _loader(corpus, batch_size=2, workers=2)
     before = _children()
-    seen: list[list[object]] = [list_of(next(loader)["key"])]
-    started = time.monotonic()
-    os.kill(min(_children() - before), fatal)
-    with pytest.raises(WorkerLostError, match="a loading worker died"):
-        seen.extend(list_of(batch["key"]) for batch in loader)
-    assert time.monotonic() - started < 60
+    seen = []
+    for number in range(150):
+        seen.append(next(loader)["key"])
+        if number in (0, 70):
+            os.kill(min(_children() - before), fatal)
+    assert [one for batch in seen for one in batch] == [key(number) for number in range(300)]
+    assert loader.metrics.workers_lost == 2
+    assert [line for line in loader.metrics.notes if "a loading worker died" in line] == (
+        loader.metrics.notes
+    )
+    assert not list(loader)
+    assert _children() == before
+
+
+def test_workers_that_die_again_and_again_at_one_batch_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = write_corpus(tmp_path / "c", [300])
+    loader = _loader(corpus, batch_size=2, workers=2)
+    parent, read = os.getpid(), SampleReader.read
+
+    def deadly(reader: SampleReader, indices: Indices) -> list[EncodedSample]:
+        if os.getpid() != parent and indices[0] == 20:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(reader, indices)
+
+    monkeypatch.setattr(SampleReader, "read", deadly)
+    seen: list[list[str]] = []
+    with pytest.raises(
+        WorkerLostError, match=r"epoch 0, global batch 10: .*died.* \(3 times in a row\): choose"
+    ):
+        seen.extend(batch["key"] for batch in loader)
+    assert (loader.position, loader.metrics.workers_lost) == (10, 2)
     rest = keys_of(_loader(corpus, batch_size=2, position=loader.position))
-    delivered = [str(one) for batch in seen for one in batch] + [
-        one for batch in rest for one in batch
-    ]
+    delivered = [one for batch in [*seen, *rest] for one in batch]
     assert delivered == [key(number) for number in range(300)]
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.load.corpora import IN_ORDER, jpeg, key, keys_of, list_of, write_corpus, write_tar
-from wenlan_data.errors import UsageError
+from wenlan_data.errors import DamageError, UsageError
 from wenlan_data.load import (
     FaultPolicy,
     ImageSettings,
@@ -27,6 +27,7 @@ from wenlan_data.load import (
     WeightedCorpus,
     WorkerSettings,
 )
+from wenlan_data.load.loaded_batch import BatchPlace
 
 SMALL = ShuffleSettings(block_samples=3, window_blocks=2)
 
@@ -171,7 +172,8 @@ def test_the_dataset_of_a_loader_can_be_sent_to_another_process(tmp_path: Path) 
     corpus = write_corpus(tmp_path / "c", [9])
     loader = Loader(corpus, batch_size=3, size_px=8, workers=0)
     received = pickle.loads(pickle.dumps(loader.dataset))
-    assert [received[number, 0].values["key"] for number in range(3)] == keys_of(loader)
+    found = [received[BatchPlace(0, number), 0].values["key"] for number in range(3)]
+    assert found == keys_of(loader)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 8])
@@ -245,6 +247,26 @@ def test_a_rank_without_a_batch_is_an_error_by_name(tmp_path: Path) -> None:
             size_px=8,
             sampling=SamplingSettings(rank=2, world_size=4, drop_last=True),
         )
+
+
+def test_requested_fields_come_with_a_batch_and_a_sample_without_one_is_bad(
+    tmp_path: Path,
+) -> None:
+    corpus = write_corpus(tmp_path / "c", [3])
+    for workers in (0, 1):
+        loader = Loader(
+            corpus,
+            batch_size=3,
+            size_px=8,
+            workers=workers,
+            sampling=IN_ORDER,
+            fields=("image_url", "width"),
+        )
+        urls = [f"http://a.test/{number}.jpg" for number in range(3)]
+        assert next(loader)["fields"] == {"image_url": urls, "width": [16, 16, 16]}
+    lacking = Loader(corpus, batch_size=3, size_px=8, workers=0, fields=["price"])
+    with pytest.raises(DamageError, match=r"bad_fields .*KeyError: 'price'.* in a row"):
+        next(lacking)
 
 
 def test_how_an_epoch_ends_is_reported(tmp_path: Path) -> None:

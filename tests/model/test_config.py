@@ -60,6 +60,20 @@ def test_every_line_with_a_number_of_a_base_config_names_its_source() -> None:
         ("augment.jitter=[-1, 0, 0, 0]", "augment.jitter"),
         ("image.size_px=8", "image.size_px"),
         ("lr", "write it as KEY=VALUE"),
+        ("text.min_confidence=2", "text.min_confidence"),
+        ("data.corpora=[{name: a, paths: []}]", r"data.corpora\[0\].paths"),
+        ("data.corpora=[{name: a, paths: [b], weight: 0}]", r"data.corpora\[0\].weight"),
+        (
+            "data.corpora=[{name: a, paths: b}, {name: a, paths: c}]",
+            "data: corpora: two have the same name, a",
+        ),
+        ("data.shuffle={block_samples: 1000000, window_blocks: 1000}", "must be at most 16777216"),
+        ("data.shard_by=node", "data: nodes: shard_by: node needs a number above 1"),
+        ("data.nodes=2", "data: nodes: shard_by: node needs a number above 1, and all has none"),
+        ("data={shard_by: node, nodes: 3}", "data.nodes: must divide batch_size / accumulation"),
+        ("data.shuffle={block: 8}", "data.shuffle.block: there is no such key"),
+        ("data.shuffle=never", "data.shuffle"),
+        ("data.decoder=magic", "data.decoder"),
     ],
 )
 def test_an_error_names_its_key(override: str, message: str) -> None:

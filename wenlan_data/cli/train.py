@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @click.option(
     "--shards",
     multiple=True,
-    required=True,
     type=click.Path(path_type=Path),
-    help="A corpus, a folder of tars, or a tar; repeatable.",
+    help="A corpus, a folder of tars, or a tar; repeatable. Not with data.corpora in the "
+    "configuration.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option(
@@ -182,7 +182,11 @@ def train(
     if nproc > 1 and not inside_launch():
         check_division(config, nproc)
         check_batch_norm(config, nproc)
-        check_shards(shards, val_shards)
+        check_shards(
+            options.training_shards(config),
+            val_shards,
+            skip_corrupt=config.data.skips_corrupt_shards,
+        )
         code = launch(sys.argv[1:], nproc)
         if code:
             raise click.exceptions.Exit(code)

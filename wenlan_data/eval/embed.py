@@ -134,6 +134,7 @@ def corpus_loader(
         texts=TextSettings(
             # Training may draw a text at random. An evaluation must not depend on the draw.
             choose="caption" if config.text.choose in RANDOM_CHOICES else config.text.choose,
+            min_confidence=config.text.min_confidence,
             tokenizer=model.tokenizer if with_tokens else None,
             max_tokens=config.text.max_tokens,
         ),

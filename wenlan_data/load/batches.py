@@ -4,11 +4,9 @@ A worker turns samples into arrays here. Nothing in this module depends on the n
 """
 
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, NotRequired, TypedDict, cast
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,10 +19,11 @@ from wenlan_data.errors import DamageError, WenlanError
 from wenlan_data.image.decode import Pixels
 from wenlan_data.load.boxes import StoredBoxes, scaled_boxes, stored_boxes
 from wenlan_data.load.decode import Size, find_decoder
+from wenlan_data.load.loaded_batch import BatchPlace, BatchStats, LoadedBatch, slot_values
 from wenlan_data.load.loader_settings import ImageSettings, SamplingSettings
 from wenlan_data.load.region_features import RegionFeatures
 from wenlan_data.load.sample_reader import EncodedSample, SampleReader
-from wenlan_data.load.shared_ring import SharedRing, take_slot
+from wenlan_data.load.shared_ring import SharedRing
 from wenlan_data.load.shuffle import DrawStream, batch_indices, uniform_draws
 from wenlan_data.load.text import Tokenizer, choose_text, pad_tokens
 from wenlan_data.npy import Bools, Indices
@@ -42,112 +41,6 @@ MAX_BYTES_PER_CHAR = 4
 """Of UTF-8."""
 
 
-class LoaderBatch(TypedDict):
-    """A batch as the user receives it: B samples, S x S pixels."""
-
-    image: NotRequired[Tensor]
-    """uint8 (B, 3, S, S) in channels-last memory, on the loader's device."""
-    key: list[str]
-    page: Tensor
-    """int64 (B,): 64 bits of the hash of the URL of the page, 0 if it is not known."""
-    text: list[str]
-    repeated: Tensor
-    """bool (B,): the row pads the epoch, or replaces a sample that cannot be used."""
-    boxes: NotRequired[Tensor]
-    """float32 (B, R, 4), x1 y1 x2 y2 in pixels of `image`; without regions there is none."""
-    box_mask: NotRequired[Tensor]
-    """bool (B, R)."""
-    tokens: NotRequired[Tensor]
-    """int64 (B, L); without a tokenizer there is none."""
-    token_mask: NotRequired[Tensor]
-    """bool (B, L)."""
-    regions: NotRequired[Tensor]
-    """bfloat16 or float32 (B, R, C), region features in place of `image`."""
-    region_mask: NotRequired[Tensor]
-    """bool (B, R)."""
-
-
-class BadSample(TypedDict):
-    """A sample that was skipped."""
-
-    shard: int
-    key: str
-    reason: str
-    detail: str
-
-
-@dataclass(slots=True)
-class BatchStats:
-    """Time and counts of making one batch."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    """By stage: read, decode, text, pack."""
-    counts: dict[str, int] = field(default_factory=dict)
-    """bytes, texts_cut, texts_other."""
-    shards: Counter[int] = field(default_factory=Counter)
-    """Samples of each shard, including bad ones and repeats."""
-    bad: list[BadSample] = field(default_factory=list)
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Adds the duration of the body to the stage."""
-        start = time.perf_counter()
-        yield
-        self.add(stage, start)
-
-    def add(self, stage: str, start: float) -> float:
-        """Adds the time since `start` to the stage, and returns the current time."""
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - start
-        return now
-
-    def count(self, name: str, number: int) -> None:
-        """Adds to a counter."""
-        self.counts[name] = self.counts.get(name, 0) + number
-
-    def skip(self, sample: EncodedSample, drop: Drop) -> None:
-        """Records a sample that is skipped."""
-        self.bad.append(
-            BadSample(shard=sample.shard, key=sample.key, reason=drop.reason, detail=drop.detail)
-        )
-
-
-@dataclass(slots=True)
-class LoadedBatch:
-    """The values of a batch with its statistics, or the error that stops the epoch."""
-
-    values: dict[str, object]
-    """The fields of `LoaderBatch`; arrays until `tensors` is called."""
-    stats: BatchStats
-    error: WenlanError | None = None
-    shard_of_row: list[int] = field(default_factory=list)
-    encoded_sizes: list[int] = field(default_factory=list)
-    """Bytes of each image in `encoded`, if the device decodes."""
-    slot: tuple[int, int] | None = None
-    """Number of the ring, and the slot in which a worker left `image` or `regions`."""
-    regions: torch.dtype | None = None
-    """Type of the region features that are in the place of pixels."""
-
-    def pin_memory(self) -> "LoadedBatch":
-        """Returns the batch with its tensors in pinned memory; `DataLoader` calls this."""
-        values = {
-            name: value.pin_memory() if torch.is_tensor(value) else value
-            for name, value in self.tensors(pinned=True).values.items()
-        }
-        return replace(self, values=values, slot=None)
-
-    def tensors(self, *, pinned: bool = False) -> "LoadedBatch":
-        """Returns the batch with tensors in place of arrays and slot."""
-        # In the receiving process: a tensor that a worker sends costs a connection, an array none.
-        arrays = {
-            name: value for name, value in self.values.items() if isinstance(value, np.ndarray)
-        }
-        values = self.values | {name: torch.from_numpy(value) for name, value in arrays.items()}
-        if self.slot and not self.error:
-            values |= slot_values(take_slot(*self.slot, pinned=pinned), self.regions)
-        return replace(self, values=values, slot=None)
-
-
 @dataclass(frozen=True, slots=True)
 class DecodedSample:
     """A usable sample whose image is decoded, or left to the device."""
@@ -159,18 +52,18 @@ class DecodedSample:
     boxes: StoredBoxes | None
     encoded: memoryview
     region_mask: Bools | None = None
+    fields: tuple[object, ...] = ()
+    """Those that were requested."""
 
 
 @dataclass(kw_only=True)
 class BatchDataset(Dataset[LoadedBatch]):
     """This rank's parts of the global batches. Picklable.
 
-    Indexed by the number of a global batch and the slot of the ring that its pixels fill.
+    Indexed by the place of a global batch and the slot of the ring that its pixels fill.
     """
 
     samples: SampleReader
-    epoch_samples: int
-    """Length of the epoch; indices from here on repeat its start."""
     batch_size: int
     size_px: int
     sampling: SamplingSettings
@@ -179,6 +72,8 @@ class BatchDataset(Dataset[LoadedBatch]):
     min_confidence: float
     """Of a text other than the caption."""
     tokenizer: Tokenizer | None
+    fields: tuple[str, ...] = ()
+    """Keys of the JSON that a batch delivers; a sample without one of them cannot be used."""
     ring: SharedRing | None = None
     """Memory for the pixels; without a ring every batch allocates its own."""
 
@@ -193,21 +88,21 @@ class BatchDataset(Dataset[LoadedBatch]):
         side = 0 if self.images.decoder == "cuda" else self.size_px
         return side, side, 3
 
-    def __getitem__(self, task: tuple[int, int]) -> LoadedBatch:
+    def __getitem__(self, task: tuple[BatchPlace, int]) -> LoadedBatch:
         """Makes this rank's part of a global batch.
 
         An error of the data is returned in the batch.
         """
-        number, slot = task
+        place, slot = task
         stats = BatchStats()
         # Returned, not raised: `DataLoader` puts a traceback into the message of an exception that
         # a worker raises.
         try:
-            return self._make(number, slot, stats)
+            return self._make(place, slot, stats)
         except DamageError as error:
-            return LoadedBatch({}, stats, DamageError(str(error)))
+            return LoadedBatch(place, {}, stats, DamageError(str(error)))
         except WenlanError as error:
-            return LoadedBatch({}, stats, error)
+            return LoadedBatch(place, {}, stats, error)
 
     def indices_of(self, number: int) -> Indices:
         """Returns the indices in the epoch of this rank's part of a global batch, int64 (B,)."""
@@ -218,11 +113,12 @@ class BatchDataset(Dataset[LoadedBatch]):
             batch_size=self.batch_size,
         )
 
-    def _make(self, number: int, slot: int, stats: BatchStats) -> LoadedBatch:
-        indices = self.indices_of(number)
+    def _make(self, place: BatchPlace, slot: int, stats: BatchStats) -> LoadedBatch:
+        indices = self.indices_of(place.number)
+        self.samples.set_epoch(place.epoch)
         with stats.timed("read"):
             encoded = self.samples.read(indices)
-            self._read_ahead(number)
+            self._read_ahead(place.number)
         on_device = self.images.decoder == "cuda"
         with stats.timed("pack"):
             fresh = torch.empty(
@@ -234,17 +130,19 @@ class BatchDataset(Dataset[LoadedBatch]):
             indices,
             1,
             seed=self.samples.epoch.seed,
-            epoch=self.samples.epoch.epoch,
+            epoch=place.epoch,
             stream=DrawStream.TEXT,
         )[:, 0]
         stats.shards.update(sample.shard for sample in encoded)
         stats.count("bytes", sum(sample.bytes for sample in encoded))
-        used, repeated = [], indices >= self.epoch_samples
+        used = []
+        pads = self.samples.epoch.shares.repeats(indices)
+        repeated = pads.copy()
         for row, (index, sample) in enumerate(zip(indices.tolist(), encoded, strict=True)):
             decoded = self._use(sample, pixels[row], float(draw[row]), stats)
             if isinstance(decoded, Drop):
                 # A bad sample that pads the epoch was counted at its first index.
-                if index < self.epoch_samples:
+                if not pads[row]:
                     stats.skip(sample, decoded)
                 decoded = self._replacement(index, pixels[row], float(draw[row]), stats)
                 repeated[row] = True
@@ -257,6 +155,7 @@ class BatchDataset(Dataset[LoadedBatch]):
             values["repeated"] = repeated
             values |= self._boxes(used)
         return LoadedBatch(
+            place,
             values,
             stats,
             shard_of_row=[sample.shard for sample in encoded],
@@ -270,7 +169,7 @@ class BatchDataset(Dataset[LoadedBatch]):
         # hands the batches to its workers in turns.
         worker = get_worker_info()
         indices = self.indices_of(number + (worker.num_workers if worker else 1))
-        if indices[0] < self.epoch_samples:
+        if not self.samples.epoch.shares.repeats(indices[:1])[0]:
             self.samples.read_ahead(indices)
 
     def _images(self, used: Sequence[DecodedSample], row_bytes: Tensor) -> dict[str, object]:
@@ -330,7 +229,8 @@ class BatchDataset(Dataset[LoadedBatch]):
     ) -> DecodedSample | Drop:
         max_regions = self.images.max_regions
         # Captions alone are in a member of their own, so the JSON need not be parsed for them.
-        wanted = (max_regions or self.text_choice != "caption") and "json" in sample.members
+        wanted = max_regions or self.text_choice != "caption" or self.fields
+        wanted = wanted and "json" in sample.members
         try:
             fields = _fields(sample.members["json"]) if wanted else {}
             name = next((one for one in TEXT_EXTENSIONS if one in sample.members), None)
@@ -346,6 +246,7 @@ class BatchDataset(Dataset[LoadedBatch]):
             if len(text) > MAX_TEXT_CHARS:
                 return Drop(Reason.BAD_FIELDS, f"a text of {len(text)} characters")
             boxes = stored_boxes(fields, *size, max_regions=max_regions) if max_regions else None
+            delivered = tuple(fields[name] for name in self.fields)
         except DamageError:
             return Drop(Reason.BAD_JSON, ".json: not a JSON object")
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
@@ -354,16 +255,17 @@ class BatchDataset(Dataset[LoadedBatch]):
             return Drop(Reason.NO_TEXT, f"it has {', '.join(sample.members)}")
         if not as_requested:
             stats.count("texts_other", 1)
-        return DecodedSample(sample.key, sample.page, size, text, boxes, encoded)
+        return DecodedSample(sample.key, sample.page, size, text, boxes, encoded, fields=delivered)
 
     def _replacement(
         self, index: int, out_SSC: Pixels, draw: float, stats: BatchStats
     ) -> DecodedSample:
-        # The next usable sample of the order. It depends on the index alone, so it is the same for
-        # every number of ranks.
+        # The next usable sample of the order, of the same node. It depends on the index alone, so
+        # it is the same for every number of ranks.
         last = ""
-        for other in range(index + 1, index + MAX_BAD_IN_ROW):
-            sample = self.samples.read(np.array([other]))[0]
+        others = self.samples.epoch.shares.following(index, MAX_BAD_IN_ROW - 1)
+        for other in others[:, None]:
+            sample = self.samples.read(other)[0]
             found = self._use(sample, out_SSC, draw, stats)
             if isinstance(found, DecodedSample):
                 return found
@@ -383,6 +285,10 @@ class BatchDataset(Dataset[LoadedBatch]):
             ids, truncated = self.tokenizer.encode([sample.text for sample in used])
             values["tokens"], values["token_mask"] = pad_tokens(ids)
             stats.count("texts_cut", truncated)
+        if self.fields:
+            values["fields"] = {
+                name: [sample.fields[at] for sample in used] for at, name in enumerate(self.fields)
+            }
         return values
 
     def _boxes(self, used: Sequence[DecodedSample]) -> dict[str, object]:
@@ -395,13 +301,6 @@ class BatchDataset(Dataset[LoadedBatch]):
             max_regions=self.images.max_regions,
         )
         return {"boxes": boxes_BR4, "box_mask": mask_BR}
-
-
-def slot_values(row_bytes: Tensor, regions: torch.dtype | None) -> dict[str, object]:
-    """The field of `LoaderBatch` that the bytes of a batch are: `image`, or `regions` of a type."""
-    if regions is None:
-        return {"image": row_bytes.permute(0, 3, 1, 2)}
-    return {"regions": row_bytes.view(regions).squeeze(-1)}
 
 
 def _fields(view: memoryview) -> dict[str, object]:

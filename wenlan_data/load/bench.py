@@ -9,9 +9,9 @@ from itertools import cycle
 import numpy as np
 import torch
 
-from wenlan_data.load.batches import LoadedBatch
 from wenlan_data.load.decode import find_decoder
 from wenlan_data.load.device_prefetch import DeviceTransform
+from wenlan_data.load.loaded_batch import BatchPlace, LoadedBatch
 from wenlan_data.load.loader import Loader
 from wenlan_data.load.loader_settings import WorkerSettings
 from wenlan_data.load.workers import iterate_batches
@@ -158,18 +158,20 @@ def _read_rate(loader: Loader, seconds: float, *, copy: bool) -> tuple[float, fl
 def _device_rate(loader: Loader, seconds: float) -> float:
     device = loader.device
     transform = DeviceTransform(loader.dataset, device)
-    numbers = range(min(CACHED_BATCHES, loader.batches))
+    places = [
+        BatchPlace(loader.epoch, number) for number in range(min(CACHED_BATCHES, loader.batches))
+    ]
     in_process = WorkerSettings(count=0, prefetch=1)
     cached = list(
-        iterate_batches(loader.dataset, numbers, in_process, pin_memory=device.type == "cuda")
+        iterate_batches(loader.dataset, places, in_process, pin_memory=device.type == "cuda")
     )
     batches, start = 0, time.perf_counter()
-    for number in cycle(numbers):
+    for batch in cycle(cached):
         values = {
             name: value.to(device, non_blocking=True) if torch.is_tensor(value) else value
-            for name, value in cached[number].values.items()
+            for name, value in batch.values.items()
         }
-        transform(LoadedBatch(values, cached[number].stats), number)
+        transform(LoadedBatch(batch.place, values, batch.stats))
         batches += 1
         if time.perf_counter() - start > seconds:
             break

@@ -13,30 +13,31 @@ from torch import Tensor
 
 from wenlan_data.errors import DamageError
 from wenlan_data.load.augment import Augment, apply_augment, draw_params, transform_boxes
-from wenlan_data.load.batches import BadSample, BatchDataset, LoadedBatch
+from wenlan_data.load.batches import BatchDataset
 from wenlan_data.load.gpu_decode import decode_batch
+from wenlan_data.load.loaded_batch import BadSample, LoadedBatch
 from wenlan_data.reasons import Reason
 
-Transform = Callable[[LoadedBatch, int], LoadedBatch]
-"""What the device does to a batch, given its number."""
+Transform = Callable[[LoadedBatch], LoadedBatch]
+"""What the device does to a batch."""
 
 
 def prefetch_to_device(
-    batches: Iterator[LoadedBatch], first: int, device: torch.device, transform: Transform
+    batches: Iterator[LoadedBatch], device: torch.device, transform: Transform
 ) -> Iterator[LoadedBatch]:
-    """Yields the batches, numbered from `first` on, transformed on `device`.
+    """Yields the batches, transformed on `device`.
 
     On a GPU the next batch is copied from pinned memory and transformed while the user works on
     this one.
     """
     if device.type != "cuda":
-        yield from (transform(batch, first + at) for at, batch in enumerate(batches))
+        yield from map(transform, batches)
         return
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     waiting: tuple[LoadedBatch, torch.cuda.Event] | None = None
-    for at, batch in enumerate(batches):
+    for batch in batches:
         with torch.cuda.stream(stream):
-            copied = transform(_copied(batch, device), first + at)
+            copied = transform(_copied(batch, device))
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record(stream)
         # Handed over only now, after the work on the next batch is queued: that is the overlap.
@@ -53,7 +54,7 @@ class DeviceTransform:
     def __init__(self, dataset: BatchDataset, device: torch.device) -> None:
         self._dataset, self._device = dataset, device
 
-    def __call__(self, batch: LoadedBatch, number: int) -> LoadedBatch:
+    def __call__(self, batch: LoadedBatch) -> LoadedBatch:
         if batch.error:
             return batch
         if self._dataset.images.decoder == "cuda":
@@ -62,17 +63,17 @@ class DeviceTransform:
         augment = self._dataset.images.augment
         if augment:
             with batch.stats.timed("augment"):
-                self._augment(batch, number, augment)
+                self._augment(batch, augment)
         return batch
 
-    def _augment(self, batch: LoadedBatch, number: int, augment: Augment) -> None:
-        epoch, values = self._dataset.samples.epoch, batch.values
+    def _augment(self, batch: LoadedBatch, augment: Augment) -> None:
+        values = batch.values
         # Drawn from the indices in the epoch, so that neither resuming nor other ranks change it.
         params = draw_params(
             augment,
-            self._dataset.indices_of(number),
-            seed=epoch.seed,
-            epoch=epoch.epoch,
+            self._dataset.indices_of(batch.place.number),
+            seed=self._dataset.samples.epoch.seed,
+            epoch=batch.place.epoch,
             device=self._device,
         )
         resamples = augment.min_crop_area < 1 or augment.flip_share > 0
@@ -110,7 +111,9 @@ class DeviceTransform:
                 detail="by the device's decoder",
             )
         )
-        for value in values.values():
+        fields = values.get("fields")
+        lists = fields.values() if isinstance(fields, dict) else ()
+        for value in (*values.values(), *lists):
             if isinstance(value, (list, Tensor)):
                 value[row] = value[other]
         _tensor(values["repeated"])[row] = True

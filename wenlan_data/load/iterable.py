@@ -8,6 +8,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from wenlan_data.errors import UsageError
 from wenlan_data.load.loader_settings import FaultPolicy, SamplingSettings
 from wenlan_data.load.mixing import Paths, WeightedCorpus, open_mixture
+from wenlan_data.load.node_shares import divide
 from wenlan_data.load.sample_reader import EncodedSample, EpochSpec, SampleReader
 from wenlan_data.load.shuffle import batch_count
 
@@ -44,12 +45,17 @@ class SampleStream(IterableDataset[dict[str, object]]):
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         super().__init__()
+        if sampling.nodes > 1:
+            raise UsageError("nodes: only `Loader` divides shards among nodes: set it to 1")
         mixture = open_mixture(shards, skip_corrupt=faults.skips_corrupt_shards, note=note)
         self.samples, self.position, self.sampling = mixture.samples, position, sampling
         if not 0 <= position <= self.samples:
             raise UsageError(f"position {position}: the epoch has {self.samples} samples")
         order = EpochSpec(
-            corpora=mixture.quotas, seed=sampling.seed, epoch=epoch, shuffle=sampling.shuffle
+            shares=divide(mixture.quotas, 1, 1),
+            seed=sampling.seed,
+            epoch=epoch,
+            shuffle=sampling.shuffle,
         )
         self._reader = SampleReader(
             shards=mixture.shards, epoch=order, check_share=faults.check_share

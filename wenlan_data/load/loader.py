@@ -1,11 +1,12 @@
-"""`Loader`: shards to batches. Its state within an epoch is a single number."""
+"""`Loader`: shards to batches. Its state is the epoch and the number of batches of it."""
 
 import hashlib
 import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import count, islice
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -13,8 +14,9 @@ from typing import cast
 import torch
 
 from wenlan_data.errors import UsageError, WorkerLostError
-from wenlan_data.load.batches import BatchDataset, LoadedBatch, LoaderBatch
+from wenlan_data.load.batches import BatchDataset
 from wenlan_data.load.device_prefetch import DeviceTransform, prefetch_to_device
+from wenlan_data.load.loaded_batch import BatchPlace, LoadedBatch, LoaderBatch
 from wenlan_data.load.loader_settings import (
     FaultPolicy,
     ImageSettings,
@@ -25,31 +27,39 @@ from wenlan_data.load.loader_settings import (
 )
 from wenlan_data.load.metrics import LoaderCounters, LoaderMetrics
 from wenlan_data.load.mixing import Paths, WeightedCorpus, open_mixture
+from wenlan_data.load.node_shares import divide
 from wenlan_data.load.sample_reader import EpochSpec, SampleReader
-from wenlan_data.load.shuffle import ORDER_VERSION, batch_count
+from wenlan_data.load.shuffle import ORDER_VERSION
 from wenlan_data.load.text import load_tokenizer
 from wenlan_data.load.workers import iterate_batches
 from wenlan_data.printable import printable
 
+MAX_LOSSES = 3
+"""How often workers may be lost while one batch is due. A batch that kills every worker ends it."""
 _LOG = logging.getLogger(__name__)
 
 
 class Loader:
     """An iterator over one rank's batches of one epoch, from global batch `position` on.
 
+    With `epochs` it continues with the epochs that follow, with the same workers, without end for
+    None. `epoch` and `position` then say where it is, and `metrics` are those of this epoch.
     `shards` is a corpus, a folder of tars, a tar, a list of these, or weighted corpora.
     `batch_size` is that of one rank, and `size_px` the side S of the square images. `workers` is a
     number of processes, or `WorkerSettings`. With a GPU as `device`, batches arrive there, one
-    ahead of their use. `LoaderBatch` describes a batch.
+    ahead of their use. `fields` are keys of the samples' JSON that batches deliver as well.
+    `LoaderBatch` describes a batch.
 
     The order is a function of the shards, `sampling.seed`, `sampling.shuffle` and `epoch`. Loaders
     with the same `batch_size * sampling.world_size` give the same global batches, whatever their
-    ranks and workers. To resume, save `position` and create a loader with it. `len()` is the number
-    of batches left.
+    ranks and workers. To resume, save `epoch` and `position` and create a loader with them. `len()`
+    is the number of batches left of the epoch.
+
+    If a worker dies or stalls, new ones start at the same position, and `metrics` counts it.
 
     Raises `UsageError` for wrong arguments and for a rank without a batch. Iterating raises
-    `DamageError` if too many samples cannot be used, and `WorkerLostError` if a worker died or
-    stalled.
+    `DamageError` if too many samples cannot be used, and `WorkerLostError` if workers were lost
+    `MAX_LOSSES` times without a batch in between.
 
     >>> from pathlib import Path
     >>> from tempfile import mkdtemp
@@ -72,14 +82,18 @@ class Loader:
         size_px: int,
         workers: int | WorkerSettings = WorkerSettings(),
         epoch: int = 0,
+        epochs: int | None = 1,
         position: int = 0,
         device: str = "cpu",
+        fields: Sequence[str] = (),
         sampling: SamplingSettings = SamplingSettings(),
         images: ImageSettings = ImageSettings(),
         texts: TextSettings = TextSettings(),
         faults: FaultPolicy = FaultPolicy(),
     ) -> None:
-        check_minimum(1, batch_size=batch_size, size_px=size_px)
+        check_minimum(
+            1, batch_size=batch_size, size_px=size_px, epochs=1 if epochs is None else epochs
+        )
         self.workers = WorkerSettings(count=workers) if isinstance(workers, int) else workers
         self.metrics = LoaderMetrics()
         self.mixture = open_mixture(
@@ -87,25 +101,23 @@ class Loader:
         )
         self.samples = self.mixture.samples
         self.global_batch = batch_size * sampling.world_size
-        together = sampling.batches_together
-        self.batches = together * batch_count(
-            self.samples, self.global_batch * together, pad=not sampling.drop_last
+        shares = divide(self.mixture.quotas, sampling.nodes, self.global_batch)
+        self.batches = shares.batches(
+            together=sampling.batches_together, pad=not sampling.drop_last
         )
         self._note_epoch_end(sampling)
         if not 0 <= position <= self.batches:
             raise UsageError(f"position {position}: the epoch has {self.batches} global batches")
-        self.position = position
-        self.epoch = EpochSpec(
-            corpora=self.mixture.quotas,
-            seed=sampling.seed,
-            epoch=epoch,
-            shuffle=sampling.shuffle,
-        )
+        self.epoch, self.position = epoch, position
+        self._last_epoch = None if epochs is None else epoch + epochs - 1
         self.dataset = BatchDataset(
             samples=SampleReader(
-                shards=self.mixture.shards, epoch=self.epoch, check_share=faults.check_share
+                shards=self.mixture.shards,
+                epoch=EpochSpec(
+                    shares=shares, seed=sampling.seed, epoch=epoch, shuffle=sampling.shuffle
+                ),
+                check_share=faults.check_share,
             ),
-            epoch_samples=self.samples,
             batch_size=batch_size,
             size_px=size_px,
             sampling=sampling,
@@ -115,18 +127,14 @@ class Loader:
             tokenizer=load_tokenizer(texts.tokenizer, texts.max_tokens)
             if isinstance(texts.tokenizer, (str, Path))
             else texts.tokenizer,
+            fields=tuple(fields),
         )
-        self._counters = LoaderCounters(
-            self.metrics,
-            self.mixture.shards,
-            self.mixture.corpus_of_shard,
-            sampling.world_size,
-        )
+        self._counters = self._count(self.metrics)
         self.device = _find_device(device)
         self._transform = DeviceTransform(self.dataset, self.device)
         # Workers are started by the first batch, so a loader that is only inspected costs none.
         self._running: Iterator[LoadedBatch] | None = None
-        self._first_at = 0.0
+        self._counts_since: float | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -139,11 +147,12 @@ class Loader:
             (Path(shard.path).name, shard.samples, shard.bytes) for shard in self.mixture.shards
         ]
         quotas = [corpus.quota for corpus in self.mixture.quotas]
-        shuffle = asdict(self.epoch.shuffle) if self.epoch.shuffle else None
-        decisive = json.dumps(
-            [ORDER_VERSION, shards, quotas, self.epoch.seed, shuffle, self.global_batch]
-        )
-        return hashlib.sha256(decisive.encode()).hexdigest()
+        sampling = self.dataset.sampling
+        shuffle = asdict(sampling.shuffle) if sampling.shuffle else None
+        decisive = [ORDER_VERSION, shards, quotas, sampling.seed, shuffle, self.global_batch]
+        if sampling.nodes > 1:
+            decisive.append(sampling.nodes)
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
 
     def __len__(self) -> int:
         return self.batches - self.position
@@ -153,8 +162,10 @@ class Loader:
 
     def __next__(self) -> LoaderBatch:
         if self.position >= self.batches:
-            self.close()
-            raise StopIteration
+            if self.epoch == self._last_epoch:
+                self.close()
+                raise StopIteration
+            self._begin_epoch()
         start = time.perf_counter()
         batch = self._next_batch()
         if batch.error:
@@ -181,33 +192,66 @@ class Loader:
         """Stops the workers. The loader can still continue from its position."""
         self._running = None
 
+    def _begin_epoch(self) -> None:
+        self.epoch, self.position = self.epoch + 1, 0
+        self.metrics = LoaderMetrics()
+        self._counters = self._count(self.metrics)
+        self._counts_since = time.perf_counter() if self._running else None
+
+    def _count(self, metrics: LoaderMetrics) -> LoaderCounters:
+        sampling = self.dataset.sampling
+        return LoaderCounters(
+            metrics,
+            self.mixture.shards,
+            self.mixture.corpus_of_shard,
+            max(1, sampling.world_size // sampling.nodes),
+        )
+
     def _next_batch(self) -> LoadedBatch:
-        try:
-            if self._running is None:
-                self._running = self._start()
-            return next(self._running)
-        except WorkerLostError as error:
+        for losses in count(1):
+            try:
+                if self._running is None:
+                    self._running = self._start()
+                return next(self._running)
+            except WorkerLostError as error:
+                lost = f"epoch {self.epoch}, global batch {self.position}: {error}"
+            # Not in the handler, whose traceback keeps the memory of the lost workers.
             self.close()
-            raise WorkerLostError(f"global batch {self.position}: {error}") from error
+            if losses == MAX_LOSSES:
+                break
+            self.metrics.workers_lost += 1
+            self._note(f"{lost}: starting other workers")
+        raise WorkerLostError(
+            f"{lost} ({losses} times in a row): choose fewer workers, or look at its samples; a "
+            "loader at the same position continues"
+        )
 
     def _start(self) -> Iterator[LoadedBatch]:
+        left = len(self) if self.epoch == self._last_epoch else self.workers.count
         batches = iterate_batches(
             self.dataset,
-            range(self.position, self.batches),
-            self.workers,
+            self._places(self.epoch, self.position),
+            replace(self.workers, count=min(self.workers.count, left)),
             pin_memory=self.device.type == "cuda",
         )
-        return prefetch_to_device(batches, self.position, self.device, self._transform)
+        return prefetch_to_device(batches, self.device, self._transform)
+
+    def _places(self, epoch: int, position: int) -> Iterator[BatchPlace]:
+        ends = None if self._last_epoch is None else self._last_epoch + 1 - epoch
+        for one in islice(count(epoch), ends):
+            for number in range(position, self.batches):
+                yield BatchPlace(one, number)
+            position = 0
 
     def _add_wait(self, start: float) -> None:
         # Apart from the others: the first batch includes the start of the workers.
         now = time.perf_counter()
-        if self.metrics.batches == 1:
-            self._first_at = now
+        if self._counts_since is None:
+            self._counts_since = now
             self.metrics.first_wait_s = now - start
         else:
             self.metrics.wait_s += now - start
-            self.metrics.elapsed_s = now - self._first_at
+            self.metrics.elapsed_s = now - self._counts_since
 
     def _note_epoch_end(self, sampling: SamplingSettings) -> None:
         if not self.batches:

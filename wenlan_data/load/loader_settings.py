@@ -32,9 +32,17 @@ class SamplingSettings:
     """Number of ranks; every rank receives the same number of batches."""
     batches_together: int = 1
     """An epoch has a multiple of so many global batches: those that a training adds up."""
+    nodes: int = 1
+    """Into how many shares the samples of every corpus are divided, so that a node reads only its
+    own (`load.node_shares`). The order depends on it, and not on the nodes that there are."""
 
     def __post_init__(self) -> None:
-        check_minimum(1, world_size=self.world_size, batches_together=self.batches_together)
+        check_minimum(
+            1,
+            world_size=self.world_size,
+            batches_together=self.batches_together,
+            nodes=self.nodes,
+        )
         if not 0 <= self.rank < self.world_size:
             raise UsageError(f"rank {self.rank}: it must be from 0 to {self.world_size - 1}")
 

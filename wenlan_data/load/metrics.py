@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import inf, sqrt
 
 from wenlan_data.errors import DamageError
-from wenlan_data.load.batches import BadSample, BatchStats
+from wenlan_data.load.loaded_batch import BadSample, BatchStats
 from wenlan_data.load.shard_index import Shard
 
 MAX_BAD_SHARE = 0.01
@@ -31,6 +31,8 @@ class LoaderMetrics:
     """Skipped samples, by reason."""
     bad_examples: list[tuple[str, str, str, str]] = field(default_factory=list)
     """Shard, key, reason and detail of the first `MAX_BAD_EXAMPLES`."""
+    workers_lost: int = 0
+    """How often workers died or stalled, and new ones took their place."""
     texts_cut: int = 0
     """Texts that were truncated to the maximum number of tokens."""
     texts_other: int = 0
@@ -69,6 +71,7 @@ class LoaderMetrics:
             "stage_s": dict(self.stage_s),
             "bad": dict(self.bad),
             "bad_share": self.bad_share,
+            "workers_lost": self.workers_lost,
             "texts_cut": self.texts_cut,
             "texts_other": self.texts_other,
             "sources": dict(self.sources),
@@ -84,11 +87,14 @@ class LoaderCounters:
         metrics: LoaderMetrics,
         shards: tuple[Shard, ...],
         corpus_of_shard: list[str],
-        world_size: int,
+        ranks: int,
     ) -> None:
         self._metrics = metrics
+        # All corpora, so that every rank has the same names.
+        metrics.sources.update(dict.fromkeys(corpus_of_shard, 0))
         self._shards, self._corpus_of_shard = shards, corpus_of_shard
-        self._world_size = world_size
+        # That read the same shards, each its part.
+        self._ranks = ranks
         self._bad_by_shard: dict[int, Counter[str]] = {}
 
     def add(self, stats: BatchStats, batch_size: int) -> None:
@@ -112,14 +118,14 @@ class LoaderCounters:
         # One rank of several meets a random part of a shard, so it stops only three standard
         # deviations above the expected 1 %. The number of bad samples is nearly Poisson, hence the
         # square root.
-        expected = MAX_BAD_SHARE * samples / self._world_size
-        return max(1.0, expected + (3 * sqrt(expected) if self._world_size > 1 else 0))
+        expected = MAX_BAD_SHARE * samples / self._ranks
+        return max(1.0, expected + (3 * sqrt(expected) if self._ranks > 1 else 0))
 
     def _limit_of_all_shards(self) -> float:
         # A rank that meets only a few samples of each shard stays below every limit of a shard.
-        if self._world_size == 1:
+        if self._ranks == 1:
             return inf
-        return max(10.0, self._limit(self._metrics.samples * self._world_size))
+        return max(10.0, self._limit(self._metrics.samples * self._ranks))
 
     def _add_bad(self, bad: BadSample) -> None:
         shard = self._shards[bad["shard"]]

@@ -12,11 +12,10 @@ import numpy as np
 
 from wenlan_data.errors import WenlanError
 from wenlan_data.load.byte_ranges import ByteReader, MappedFiles, Range
+from wenlan_data.load.node_shares import NodeShares, ShareOrders
 from wenlan_data.load.shard_index import Shard, open_index
 from wenlan_data.load.shuffle import (
-    CorpusQuota,
     DrawStream,
-    EpochOrder,
     ShuffleSettings,
     uniform_draws,
 )
@@ -65,14 +64,14 @@ class LocatedSample(NamedTuple):
 class EpochSpec:
     """Everything that the order of an epoch depends on. Small, so that it is cheap to pickle."""
 
-    corpora: tuple[CorpusQuota, ...]
+    shares: NodeShares
     seed: int
     epoch: int
     shuffle: ShuffleSettings | None
 
-    def order(self) -> EpochOrder:
-        """Computes the order, in milliseconds for a million samples."""
-        return EpochOrder(self.corpora, seed=self.seed, epoch=self.epoch, shuffle=self.shuffle)
+    def order(self) -> ShareOrders:
+        """Returns the order, which takes milliseconds for a million samples when it is used."""
+        return ShareOrders(self.shares, seed=self.seed, epoch=self.epoch, shuffle=self.shuffle)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,9 +83,15 @@ class SampleReader:
     check_share: float = 0.0
     """Share of the samples whose checksums, tar headers and padding are verified."""
     reader: ByteReader = field(default_factory=MappedFiles)
-    _order: EpochOrder | None = field(default=None, repr=False)
+    _order: ShareOrders | None = field(default=None, repr=False)
     _indexes: OrderedDict[int, SampleIndex] = field(default_factory=OrderedDict, repr=False)
     _ahead: tuple[Indices, list[LocatedSample]] | None = field(default=None, repr=False)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Reads samples of another epoch from now on."""
+        if epoch != self.epoch.epoch:
+            self.epoch, self._order = replace(self.epoch, epoch=epoch), None
+            self._ahead = None
 
     def read(self, indices: Indices) -> list[EncodedSample]:
         """Returns the samples at `indices`, in that order."""

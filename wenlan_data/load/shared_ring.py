@@ -7,8 +7,9 @@ sample, 512x384 to 224).
 import os
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import count
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from wenlan_data.errors import UsageError
 # Beyond the slots that are being filled: one in transit, the next to fill, and two that the user
 # holds. A user who holds more batches receives copies.
 SPARE_SLOTS = 4
+Place = TypeVar("Place")
 _SHARED = "/dev/shm"
 # A worker sends the numbers of its ring and slot with each batch instead of a tensor, since every
 # tensor that is sent costs a connection.
@@ -52,10 +54,10 @@ class SharedRing:
         self._free = deque(range(slots))
         _rings[self.number] = self
 
-    def with_slots(self, numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """Yields each batch number with a slot that is free at the moment of the request."""
+    def with_slots(self, places: Iterable[Place]) -> Iterator[tuple[Place, int]]:
+        """Yields the place of each batch with a slot that is free at the moment of the request."""
         # A generator: `DataLoader` draws from its sampler only when it hands a task to a worker.
-        return ((number, self._free.popleft()) for number in numbers)
+        return ((place, self._free.popleft()) for place in places)
 
     def take(self, slot: int, *, pinned: bool) -> Tensor:
         """Returns what a worker wrote, uint8 (B, ...).

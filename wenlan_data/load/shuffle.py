@@ -8,7 +8,7 @@ so resuming costs the same at every position, and neither ranks nor workers nor 
 the order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -64,6 +64,13 @@ class CorpusQuota:
     """Of each shard."""
     quota: int
     """Samples per epoch; all of them for a corpus that is not mixed with others."""
+    first: tuple[int, ...] = ()
+    """Row at which the samples of each shard begin; empty where all begin at 0."""
+
+    def rows(self) -> Iterator[tuple[int, int, int]]:
+        """Yields the number of each shard, the first row of it, and the number of rows."""
+        first = self.first or (0,) * len(self.shards)
+        return zip(self.shards, first, self.samples, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +117,8 @@ class EpochOrder:
         self._blocks = blocks
         self._seed, self._epoch = seed, epoch
         self._shuffled, self._scatter = shuffle is not None, bool(shuffle and shuffle.scatter)
-        self._shard_samples = {
-            shard: samples
-            for corpus in corpora
-            for shard, samples in zip(corpus.shards, corpus.samples, strict=True)
+        self._shard_rows = {
+            shard: (first, samples) for corpus in corpora for shard, first, samples in corpus.rows()
         }
         self._window_blocks = shuffle.window_blocks if shuffle else 1
         ends = np.cumsum(blocks.samples)
@@ -162,8 +167,9 @@ class EpochOrder:
         for shard in np.unique(shards).tolist():
             # The same permutation in every epoch: an epoch of a mix can end in the middle of a
             # pass, and the next one has to continue with the samples that are left.
-            order = _generator(self._seed, shard, 2, 2).permutation(self._shard_samples[shard])
-            scattered[shards == shard] = order[rows[shards == shard]]
+            first, samples = self._shard_rows[shard]
+            order = first + _generator(self._seed, shard, 2, 2).permutation(samples)
+            scattered[shards == shard] = order[rows[shards == shard] - first]
         return scattered
 
 
@@ -191,6 +197,11 @@ def uniform_draws(
     values = _splitmix64(start[:, None], np.arange(1, count + 1, dtype=np.uint64)[None, :])
     # The upper 53 bits are what a float64 holds exactly.
     return np.asarray((values >> np.uint64(11)).astype(np.float64) / float(1 << 53))
+
+
+def share_seed(seed: int, share: int) -> int:
+    """Returns the seed of one of several orders that are drawn of one seed, 64 bits."""
+    return int(_splitmix64(_splitmix64(np.uint64(seed & _MASK), 0), share)[0])
 
 
 def _splitmix64(state: np.uint64 | Codes, value: int | Codes) -> Codes:
@@ -242,7 +253,8 @@ def _pass_blocks(
     border = block_in_shard * step - np.repeat(short, counts)
     first = np.maximum(border, 0)
     end = np.minimum(border + step, np.repeat(samples, counts))
-    blocks = Blocks(np.repeat(shards, counts), first, end - first)
+    of_shard = np.asarray(corpus.first or (0,) * len(shards), np.int64)
+    blocks = Blocks(np.repeat(shards, counts), first + np.repeat(of_shard, counts), end - first)
     if shuffle is None:
         return blocks
     order = _generator(seed, pass_number, number, 1).permutation(len(first))

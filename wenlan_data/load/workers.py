@@ -6,14 +6,15 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from torch.utils.data import DataLoader
 
 from wenlan_data.errors import WorkerLostError, in_short
 from wenlan_data.image.decode import opencv
-from wenlan_data.load.batches import BatchDataset, LoadedBatch
+from wenlan_data.load.batches import BatchDataset
+from wenlan_data.load.loaded_batch import BatchPlace, LoadedBatch
 from wenlan_data.load.loader_settings import WorkerSettings
 from wenlan_data.load.shared_ring import SharedRing
 
@@ -24,14 +25,18 @@ STALLED_S = 300
 
 
 def iterate_batches(
-    dataset: BatchDataset, numbers: Sequence[int], workers: WorkerSettings, *, pin_memory: bool
+    dataset: BatchDataset,
+    places: Iterable[BatchPlace],
+    workers: WorkerSettings,
+    *,
+    pin_memory: bool,
 ) -> Iterator[LoadedBatch]:
-    """Yields the batches with these numbers, in order; without workers from this process.
+    """Yields the batches at these places, in order; without workers from this process.
 
     Raises `WorkerLostError` if a worker died, or none delivered anything for `STALLED_S`.
     """
     opencv()  # imported once, before the workers fork
-    count = min(workers.count, len(numbers))
+    count = workers.count
     shape = (dataset.batch_size, *dataset.row_shape)
     # With `cuda` the workers send encoded images, whose sizes differ.
     on_cpu = dataset.images.decoder != "cuda"
@@ -44,7 +49,7 @@ def iterate_batches(
             replace(dataset, ring=ring),
             # Each item is a whole batch, so torch neither groups nor collates.
             batch_size=None,
-            sampler=ring.with_slots(numbers) if ring else [(number, 0) for number in numbers],
+            sampler=ring.with_slots(places) if ring else ((place, 0) for place in places),
             num_workers=count,
             prefetch_factor=workers.prefetch if count else None,
             timeout=POLL_S if count else 0,
@@ -87,9 +92,7 @@ class _PollingIterator:
                     continue
                 reason = in_short(error, 200)
                 problem = f"a loading worker died or was silent for {waited:.0f} s ({reason})"
-                raise WorkerLostError(
-                    f"{problem}: is memory short? A loader at the same position continues"
-                ) from error
+                raise WorkerLostError(f"{problem}: is memory short?") from error
 
 
 def _init_worker(_: int) -> None:

@@ -23,6 +23,7 @@ from wenlan_data import plugins
 from wenlan_data.errors import RecipeError
 from wenlan_data.load.text import CHOICES
 from wenlan_data.model.attention import AttentionShape
+from wenlan_data.model.data_config import DataConfig
 from wenlan_data.settings import describe, origin_of, pipelines_folder, read_named
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -97,6 +98,8 @@ class TextConfig(_Section):
     max_tokens: int = Field(default=32, ge=4, le=512)
     choose: str = "caption"
     """Which text of a sample trains, a choice of `load.text`."""
+    min_confidence: Share = 0.0
+    """Texts of lower confidence count as missing, but for the caption."""
     small: SmallEncoder = SmallEncoder()
 
     @field_validator("train")
@@ -267,6 +270,7 @@ class TrainConfig(_Section):
     temperature: TemperatureConfig = TemperatureConfig()
     optimizer: OptimizerConfig
     augment: AugmentConfig = AugmentConfig()
+    data: DataConfig = DataConfig()
     batch_size: int = Field(ge=1, le=1 << 24)
     """Pairs of a step, over all ranks and micro-batches."""
     accumulation: int = Field(default=1, ge=1, le=1 << 24)
@@ -317,6 +321,8 @@ class TrainConfig(_Section):
             )
         if self.batch_size % self.accumulation:
             raise ValueError("accumulation: must divide batch_size")
+        if self.batch_size // self.accumulation % self.data.nodes:
+            raise ValueError("data.nodes: must divide batch_size / accumulation")
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from wenlan_data.load.batches import LoaderBatch
+from wenlan_data.load.loaded_batch import LoaderBatch
 from wenlan_data.model.config import TrainConfig
 
 

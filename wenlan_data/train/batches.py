@@ -1,8 +1,8 @@
 """Batches of the loader as tensors on the device, from any position of any epoch, without end."""
 
 import time
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
@@ -10,11 +10,15 @@ from torch import Tensor
 
 from wenlan_data.load import (
     Augment,
+    FaultPolicy,
     ImageSettings,
     Loader,
     LoaderBatch,
     SamplingSettings,
+    ShuffleSettings,
     TextSettings,
+    WeightedCorpus,
+    WorkerSettings,
 )
 from wenlan_data.load.metrics import LoaderMetrics
 from wenlan_data.load.region_features import RegionFeatures
@@ -48,6 +52,8 @@ class DataCounts:
     """Texts that were truncated to `text.max_tokens`."""
     texts_other: int = 0
     """Samples without the requested text, whose caption was used instead."""
+    workers_lost: int = 0
+    """How often loading workers died or stalled, and new ones took their place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +72,10 @@ class Batch:
     counts: DataCounts
     bad_example: str = ""
     """Shard, key and reason of a bad sample of the batch."""
+    fields: Mapping[str, list[object]] = field(default_factory=dict)
+    """The values of `data.fields`, B for each key."""
+    epoch_metrics: LoaderMetrics | None = None
+    """What the loader counted in an epoch, with its last batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,32 +92,35 @@ class TrainingData:
 def batches(
     data: TrainingData, config: TrainConfig, distributed: Distributed, position: DataPosition
 ) -> Generator[Batch]:
-    """Yields this rank's batches from `position` on, epoch after epoch.
+    """Yields this rank's batches from `position` on, epoch after epoch, of one loader.
 
     Raises the errors of `Loader`.
     """
-    while True:
-        with make_loader(data, config, distributed, position) as loader:
+    with make_loader(data, config, distributed, position) as loader:
+        start = time.perf_counter()
+        before, epoch = DataCounts(), position.epoch
+        for loaded in loader:
+            wait_s = time.perf_counter() - start
+            if loader.epoch != epoch:
+                # Metrics are those of one epoch.
+                before, epoch = DataCounts(), loader.epoch
+            after = DataPosition(epoch, loader.position * loader.global_batch)
+            total = _counts(loader.metrics)
+            batch = to_batch(loaded, config, distributed, after, wait_s)
+            yield replace(
+                batch,
+                counts=DataCounts(
+                    bad=total.bad - before.bad,
+                    repeated=int(loaded["repeated"].sum()),
+                    texts_cut=total.texts_cut - before.texts_cut,
+                    texts_other=total.texts_other - before.texts_other,
+                    workers_lost=total.workers_lost - before.workers_lost,
+                ),
+                bad_example=_bad_example(loader.metrics) if total.bad > before.bad else "",
+                epoch_metrics=None if len(loader) else loader.metrics,
+            )
+            before = total
             start = time.perf_counter()
-            before = _counts(loader.metrics)
-            for loaded in loader:
-                wait_s = time.perf_counter() - start
-                after = DataPosition(position.epoch, loader.position * loader.global_batch)
-                total = _counts(loader.metrics)
-                batch = to_batch(loaded, config, distributed, after, wait_s)
-                yield replace(
-                    batch,
-                    counts=DataCounts(
-                        bad=total.bad - before.bad,
-                        repeated=int(loaded["repeated"].sum()),
-                        texts_cut=total.texts_cut - before.texts_cut,
-                        texts_other=total.texts_other - before.texts_other,
-                    ),
-                    bad_example=_bad_example(loader.metrics) if total.bad > before.bad else "",
-                )
-                before = total
-                start = time.perf_counter()
-        position = DataPosition(position.epoch + 1, 0)
 
 
 def sum_counts(counts: Sequence[DataCounts]) -> DataCounts:
@@ -119,7 +132,10 @@ def sum_counts(counts: Sequence[DataCounts]) -> DataCounts:
 
 def _counts(metrics: LoaderMetrics) -> DataCounts:
     return DataCounts(
-        bad=metrics.bad.total(), texts_cut=metrics.texts_cut, texts_other=metrics.texts_other
+        bad=metrics.bad.total(),
+        texts_cut=metrics.texts_cut,
+        texts_other=metrics.texts_other,
+        workers_lost=metrics.workers_lost,
     )
 
 
@@ -133,31 +149,45 @@ def _bad_example(metrics: LoaderMetrics) -> str:
 def make_loader(
     data: TrainingData, config: TrainConfig, distributed: Distributed, position: DataPosition
 ) -> Loader:
-    """Makes the loader of one epoch, for one rank."""
+    """Makes the loader of one rank, which runs on from `position`, epoch after epoch."""
+    shuffle = config.data.shuffle
     return Loader(
-        list(data.shards),
+        [
+            WeightedCorpus(name=one.name, paths=one.paths, weight=one.weight)
+            for one in config.data.corpora
+        ]
+        or list(data.shards),
         batch_size=config.batch_size // config.accumulation // distributed.world_size,
         size_px=config.image.size_px,
-        workers=data.workers,
+        workers=WorkerSettings(count=data.workers, prefetch=config.data.prefetch),
         epoch=position.epoch,
+        epochs=None,
         position=position.samples * config.accumulation // config.batch_size,
         device=str(distributed.device),
+        fields=config.data.fields,
         sampling=SamplingSettings(
             seed=config.seed,
+            shuffle=ShuffleSettings(**shuffle.model_dump()) if shuffle else None,
             rank=distributed.rank,
             world_size=distributed.world_size,
             # Each epoch ends with a step, so that the steps do not depend on the micro-batches.
             batches_together=config.accumulation,
+            nodes=config.data.nodes,
         ),
         images=ImageSettings(
+            decoder=config.data.decoder,
             max_regions=0 if data.features else config.regions.max_boxes,
             augment=_augment(config.augment),
             features=data.features,
         ),
         texts=TextSettings(
             choose=config.text.choose,
+            min_confidence=config.text.min_confidence,
             tokenizer=data.tokenizer,
             max_tokens=config.text.max_tokens,
+        ),
+        faults=FaultPolicy(
+            check_share=config.data.check_share, corrupt_shards=config.data.corrupt_shards
         ),
     )
 
@@ -189,6 +219,7 @@ def to_batch(
         next_position=next_position,
         wait_s=wait_s,
         counts=DataCounts(),
+        fields=loaded.get("fields", {}),
     )
 
 

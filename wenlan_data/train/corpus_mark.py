@@ -1,7 +1,7 @@
 """The identity of the corpus that a run trains on, and that of each sample."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, zip_longest
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from wenlan_data.bounded_tables import read_batches
 from wenlan_data.errors import DamageError, RecipeError, UsageError, os_errors
 from wenlan_data.files import read_bounded
 from wenlan_data.layout import MANIFEST
+from wenlan_data.load.shard_index import find_shards
 from wenlan_data.model.checkpoint import SHARDS, CorpusMark, ShardMark, shards_digest
 from wenlan_data.npy import Indices
 from wenlan_data.shard.manifest import MAX_BYTES, load_manifest
@@ -25,9 +26,19 @@ _BATCH_ROWS = 4096
 
 class CorpusShards:
     """The shards of corpora, folders of tars and tars, in the order given. As a table, since there
-    may be a million of them."""
+    may be a million of them.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    With `skip_corrupt`, only those that the loader does not leave out; `note` gets a line for each
+    of the others.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        skip_corrupt: bool = False,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
         digest = hashlib.sha256()
         names, sizes, digests = list[str](), list[int](), list[str]()
         for path in paths:
@@ -37,8 +48,12 @@ class CorpusShards:
                 found = [
                     ShardMark(one.name, one.bytes, one.sha256) for one in load_manifest(path).shards
                 ]
+                if skip_corrupt:
+                    intact = {one.name for one in intact_shards([path], note)}
+                    found = [one for one in found if one.name in intact]
+                    digest.update("\n".join(one.name for one in found).encode())
             else:
-                tars = shard_paths([path])
+                tars = intact_shards([path], note) if skip_corrupt else shard_paths([path])
                 found = [ShardMark(tar.name, tar.stat().st_size, "") for tar in tars]
                 digest.update("\n".join(f"{one.name} {one.bytes}" for one in found).encode())
             names += [one.name for one in found]
@@ -66,13 +81,26 @@ def _shard_marks(batches: Iterable[pa.RecordBatch]) -> Iterator[ShardMark]:
         yield from map(ShardMark, *(batch[name].to_pylist() for name in _SHARD_COLUMNS.names))
 
 
-def check_shards(shards: Sequence[Path], val_shards: Sequence[Path]) -> None:
-    """Checks that every shard exists and that the validation shards hold a sample.
+def intact_shards(
+    paths: Sequence[Path], note: Callable[[str], None] = lambda _: None
+) -> list[Path]:
+    """The tars that a loader reads which leaves out corrupt ones; `note` gets a line for each of
+    these."""
+    return [Path(one.path) for one in find_shards(paths, skip_corrupt=True, note=note)]
+
+
+def check_shards(
+    shards: Sequence[Path], val_shards: Sequence[Path], *, skip_corrupt: bool = False
+) -> None:
+    """Checks that every shard exists and that the validation shards hold a sample. With
+    `skip_corrupt` shards of the training may be missing.
 
     Runs before the first step, so that a wrong `--val-shards` does not end a run at its first
     validation. Raises `UsageError` or `DamageError`.
     """
-    for tar in shard_paths([*shards, *val_shards]):
+    # Paths of which there is nothing are errors in any case.
+    listed = shard_paths(shards)
+    for tar in [*([] if skip_corrupt else listed), *shard_paths(val_shards)]:
         if not tar.is_file():
             raise DamageError(f"{tar}: listed in the manifest, but missing: restore it from a copy")
     if val_shards and not any(next(scan(tar), None) for tar in shard_paths(val_shards)):

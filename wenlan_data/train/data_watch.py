@@ -43,6 +43,11 @@ class DataWatch:
                 f"step {step}: {figures['bad']:.0f} samples cannot be used and were replaced "
                 f"({window.bad_example or 'on another rank'}): see `shards verify`"
             )
+        if figures["workers_lost"]:
+            self._message(
+                f"step {step}: loading workers were lost {figures['workers_lost']:.0f} times and "
+                "replaced: is memory short?"
+            )
         self._check_negatives(step, figures)
 
     def _report_epoch(self) -> None:
@@ -75,5 +80,6 @@ _NAMES = {
     "repeated": "rows repeated in their place or at the end of an epoch",
     "texts_cut": "texts truncated to text.max_tokens",
     "texts_other": "samples without the requested text, with their caption instead",
+    "workers_lost": "times loading workers were lost and replaced",
 }
 assert _NAMES.keys() == {one.name for one in fields(DataCounts)}

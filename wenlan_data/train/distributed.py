@@ -19,6 +19,8 @@ class Distributed:
     rank: int
     world_size: int
     device: torch.device
+    nodes: int = 1
+    """Machines that the ranks are on."""
 
     @property
     def is_main(self) -> bool:
@@ -29,7 +31,7 @@ class Distributed:
 def init_distributed() -> Distributed:
     """Initialises the process group from torchrun's variables; without them, a single process.
 
-    Reads `RANK`, `WORLD_SIZE` and `LOCAL_RANK`. NCCL on GPUs, gloo on CPUs.
+    Reads `RANK`, `WORLD_SIZE`, `LOCAL_RANK` and `LOCAL_WORLD_SIZE`. NCCL on GPUs, gloo on CPUs.
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
@@ -39,7 +41,8 @@ def init_distributed() -> Distributed:
         torch.cuda.set_device(device)
     if world_size > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
-    return Distributed(rank, world_size, device)
+    on_node = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
+    return Distributed(rank, world_size, device, nodes=-(-world_size // max(1, on_node)))
 
 
 def destroy_distributed() -> None:

@@ -110,7 +110,8 @@ def estimate_training(
 ) -> TrainingEstimate:
     """Computes the figures. Raises `UsageError` for what a training would refuse at its start."""
     check_division(config, world_size)
-    check_shards(options.shards, options.val_shards)
+    shards = options.training_shards(config)
+    check_shards(shards, options.val_shards, skip_corrupt=config.data.skips_corrupt_shards)
     if options.resume == "no":
         check_init(options.init, config)
     # Meta tensors have shapes and no memory, so this works for models larger than this machine.
@@ -119,8 +120,8 @@ def estimate_training(
     if config.image.weights not in ("none", "pretrained"):
         expected = towers.image.backbone.state_dict()
         check_weights(expected, read_weights(Path(config.image.weights)), config.image.weights)
-    open_features(config, options.shards, towers.image, weights=False)
-    samples = count_samples(options.shards)
+    open_features(config, shards, towers.image, weights=False)
+    samples = count_samples(shards)
     batch = config.batch_size // (world_size * config.accumulation)
     activations, at_most = _activations(config, batch)
     return TrainingEstimate(

@@ -27,6 +27,7 @@ from wenlan_data.train.batches import Batch, TrainingData, batches
 from wenlan_data.train.checkpoint_writer import CheckpointWriter
 from wenlan_data.train.data_watch import DataWatch
 from wenlan_data.train.distributed import Distributed, all_reduce_max
+from wenlan_data.train.epoch_record import epoch_record
 from wenlan_data.train.host_copy import NamedTensors
 from wenlan_data.train.optimizer import learning_rate
 from wenlan_data.train.run_log import RunLog, StepRecord
@@ -107,11 +108,15 @@ def _train(
         training.position = micro_batches[-1].next_position
         training.samples += config.batch_size
         window.add(step_figures, micro_batches)
-        if not _is_logged(run):
+        metrics_of_epoch = micro_batches[-1].epoch_metrics
+        if not (metrics_of_epoch or _is_logged(run)):
             continue
         found = window.read(run.distributed)
         run.log.step(_step_record(run, found))
         watch.look(training.step, found)
+        if metrics_of_epoch:
+            epoch = training.position.epoch
+            run.log.epoch(epoch_record(training.step, epoch, metrics_of_epoch, run.distributed))
         _check_finite(run, found)
         metrics = _validate_if_due(run)
         is_last = training.step == config.max_steps

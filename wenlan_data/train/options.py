@@ -4,13 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wenlan_data.errors import UsageError
+from wenlan_data.model.config import TrainConfig
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainOptions:
     """The validated command line of `train`."""
 
-    shards: tuple[Path, ...]
     out: Path
+    shards: tuple[Path, ...] = ()
+    """The corpus, where the config names none."""
     val_shards: tuple[Path, ...] = ()
     resume: str = "no"
     """`no`: the run must be new. `auto`: from its newest intact checkpoint, or from step 0 where
@@ -50,3 +54,15 @@ class TrainOptions:
             yield "--grown-corpus"
         if self.changed_corpus:
             yield "--changed-corpus"
+
+    def training_shards(self, config: TrainConfig) -> tuple[Path, ...]:
+        """The paths of the corpora that train, in order.
+
+        Raises `UsageError` unless they are given once, here or by `data.corpora`.
+        """
+        named = tuple(Path(path) for corpus in config.data.corpora for path in corpus.paths)
+        if named and self.shards:
+            raise UsageError("--shards and data.corpora both name what trains: give one of them")
+        if not named and not self.shards:
+            raise UsageError("nothing to train on: give --shards, or data.corpora in the config")
+        return named or self.shards

@@ -25,7 +25,11 @@ from wenlan_data.model.towers import Towers
 # Fewer GPUs may need more micro-batches.
 _MAY_DIFFER = {
     "max_steps", "checkpoints", "validation", "accumulation", "compile", "recompute",
-    "channels_last", "log", "parallel", "image.features",
+    "channels_last", "log", "parallel", "image.features", "data.prefetch", "data.check_share",
+}  # fmt: skip
+# Keys that decide which samples an epoch holds, in which order.
+_ORDER = {
+    "data.corpora", "data.shuffle", "data.corrupt_shards", "data.shard_by", "data.nodes",
 }  # fmt: skip
 
 
@@ -73,26 +77,53 @@ def quarantine_corrupt(corrupt: Iterable[Path], message: Callable[[str], None]) 
 
 
 def check_config(
-    checkpoint: Checkpoint, config: TrainConfig, message: Callable[[str], None]
+    checkpoint: Checkpoint,
+    config: TrainConfig,
+    message: Callable[[str], None],
+    *,
+    may_change_order: bool = False,
 ) -> None:
     """Raises `RecipeError` naming the keys that differ from the checkpoint's and may not.
 
     Reports those that differ and may, in one line. A key that did not exist when the checkpoint was
     saved had its default.
     """
-    saved_config = parse_config(checkpoint.state.config, str(checkpoint.path))
-    old, new = dict(_leaves(saved_config.resolved())), dict(_leaves(config.resolved()))
-    changes = {key: f"{key} {new[key]} (was {old[key]})" for key in new if old[key] != new[key]}
-    wrong = [
-        change for key, change in changes.items() if not {key, key.partition(".")[0]} & _MAY_DIFFER
-    ]
+    changes = _changes(checkpoint, config)
+    permitted = _MAY_DIFFER | (_ORDER if may_change_order else set())
+    wrong = {
+        key: change
+        for key, change in changes.items()
+        if not {key, key.partition(".")[0]} & permitted
+    }
     if wrong:
+        remedy = "use the same one, or start a new run with --init and another --out"
+        if wrong.keys() <= _ORDER:
+            remedy = "use the same one, or --changed-corpus to resume with a new epoch"
         raise RecipeError(
-            f"{checkpoint.path}: made with another config ({', '.join(wrong)}): "
-            "use the same one, or start a new run with --init and another --out"
+            f"{checkpoint.path}: made with another config ({', '.join(wrong.values())}): {remedy}"
         )
     if changes:
         message(f"{checkpoint.path}: resuming with another config: {', '.join(changes.values())}")
+
+
+def changes_order(checkpoint: Checkpoint, config: TrainConfig) -> bool:
+    """Whether an epoch of the config holds other samples than the checkpoint's, or in another
+    order."""
+    return not _ORDER.isdisjoint(_changes(checkpoint, config))
+
+
+def _changes(checkpoint: Checkpoint, config: TrainConfig) -> dict[str, str]:
+    saved_config = parse_config(checkpoint.state.config, str(checkpoint.path))
+    old, new = _values(saved_config), _values(config)
+    return {key: f"{key} {new[key]} (was {old[key]})" for key in new if old[key] != new[key]}
+
+
+def _values(config: TrainConfig) -> dict[str, object]:
+    # A corpus may be moved between runs: `corpus_mark` compares its shards.
+    corpora = ", ".join(f"{one.name} x {one.weight:g}" for one in config.data.corpora)
+    data = {**config.data.model_dump(mode="json"), "corpora": corpora or "none"}
+    whole = {f"data.{key}": value for key, value in data.items()}
+    return {**dict(_leaves({**config.resolved(), "data": {}})), **whole}
 
 
 def check_init(given: Path | None, config: TrainConfig) -> None:

@@ -25,6 +25,7 @@ from wenlan_data.errors import os_errors, print_line
 from wenlan_data.files import atomic_path, inner_folder, open_regular
 from wenlan_data.printable import printable
 from wenlan_data.train.checkpoint_writer import SavedCheckpoint
+from wenlan_data.train.epoch_record import EpochRecord
 from wenlan_data.train.throughput import DeviceUse
 from wenlan_data.train.validation import VALIDATION_RULE
 from wenlan_data.train.wandb_run import WandbRun, start_wandb
@@ -53,8 +54,8 @@ class StepRecord:
 class RunLog:
     """Writes the log on the main rank; does nothing on others. A context manager.
 
-    `log.jsonl` holds one JSON object a step, validation or checkpoint. A resumed run removes the
-    entries after the step of its checkpoint: those steps are done again.
+    `log.jsonl` holds one JSON object a line of steps, validation, checkpoint or epoch. A resumed
+    run removes the entries after the step of its checkpoint: those steps are done again.
     """
 
     device_use: DeviceUse | None = None
@@ -146,6 +147,12 @@ class RunLog:
                 f"{saved.write_s:.2f} s)"
             )
 
+    def epoch(self, record: EpochRecord) -> None:
+        """Logs the end of an epoch."""
+        if self._is_main:
+            self._write({"kind": "epoch", **asdict(record)})
+            self._print(_epoch_line(record))
+
     def message(self, line: str) -> None:
         """Prints a line for the operator."""
         if self._is_main:
@@ -181,8 +188,8 @@ class RunLog:
 
 
 def read_log(folder: Path) -> Iterator[dict[str, object]]:
-    """Yields the entries of `log.jsonl`; skips a line that a kill truncated, and any other that this
-    program did not write."""
+    """Yields the entries of `log.jsonl`; skips a line that a kill truncated, and any other that
+    this program did not write."""
     path = folder / LOG
     if not path.is_file():
         return
@@ -213,6 +220,8 @@ def _is_entry(entry: object) -> bool:
         return isinstance(entry.get("metrics"), dict)
     if entry.get("kind") == "checkpoint":
         return all(isinstance(entry.get(name), int | float) for name in ("copy_s", "write_s"))
+    if entry.get("kind") == "epoch":
+        return isinstance(entry.get("sources"), dict)
     figures = entry.get("figures")
     return (
         entry.get("kind") == "step"
@@ -249,4 +258,18 @@ def _objective_figures(record: StepRecord) -> str:
         f"similarity positive {figures['positive']:.3f} negative {figures['negative']:.3f} "
         f"temperature {figures['temperature']:.4f} queue {record.queue_fill}/{record.queue_slots} "
         f"negatives {figures['negatives']:.0f}"
+    )
+
+
+def _epoch_line(record: EpochRecord) -> str:
+    counts = ", ".join(f"{name} {count}" for name, count in record.sources.items())
+    corpora = f" ({counts})" if len(record.sources) > 1 else ""
+    total_s = sum(record.stage_s.values()) or 1.0
+    stages = ", ".join(
+        f"{stage} {seconds / total_s:.0%}" for stage, seconds in record.stage_s.items() if seconds
+    )
+    waited = record.wait_s / record.elapsed_s if record.elapsed_s else 0.0
+    return (
+        f"epoch {record.epoch}: {record.samples} samples{corpora}, waited for data {waited:.0%}; "
+        f"of the loading: {stages}"
     )

@@ -66,7 +66,8 @@ def flops_of_pair(towers: Towers, objective: Objective[Any], inputs: Inputs) -> 
     Runs the first pair of `inputs` through the model once, without a trace in weights, gradients,
     statistics or generators. Activations that are computed again (`recompute`) are counted again.
     """
-    pair = Inputs(**{one.name: getattr(inputs, one.name)[:1] for one in fields(inputs)})
+    values = {one.name: getattr(inputs, one.name) for one in fields(inputs)}
+    pair = Inputs(**{name: one if one is None else one[:1] for name, one in values.items()})
     trained = [one for one in towers.parameters() if one.requires_grad]
     modes = [(module, module.training) for module in towers.modules()]
     devices = [pair.image.device] if pair.image.device.type == "cuda" else []

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -49,6 +49,7 @@ from wenlan_data.train.corpus_mark import (
     CorpusShards,
     check_same_corpus,
     check_shards,
+    intact_shards,
 )
 from wenlan_data.train.distributed import Distributed, destroy_distributed, init_distributed
 from wenlan_data.train.features import open_features
@@ -58,6 +59,7 @@ from wenlan_data.train.measure_standard import measure_standardisation
 from wenlan_data.train.options import TrainOptions
 from wenlan_data.train.report import PAGE, write_report
 from wenlan_data.train.resume import (
+    changes_order,
     check_config,
     check_init,
     load_initial_weights,
@@ -157,7 +159,7 @@ def _try_report(config: TrainConfig, options: TrainOptions, training: TrainingSt
                 options.out,
                 config,
                 model,
-                options.val_shards or options.shards,
+                options.val_shards or options.training_shards(config),
                 trained_on=not options.val_shards,
                 workers=options.workers,
             )
@@ -174,7 +176,9 @@ def _prepare(
 ) -> Iterator[TrainingRun]:
     """Yields the run at the step where it starts; its log is open inside."""
     message: Callable[[str], None] = print_line if distributed.is_main else (lambda _: None)
-    check_shards(options.shards, options.val_shards)
+    shards = options.training_shards(config)
+    skip_corrupt = config.data.skips_corrupt_shards
+    check_shards(shards, options.val_shards, skip_corrupt=skip_corrupt)
     corrupt: list[Path] = []
 
     def load() -> Checkpoint | None:
@@ -184,7 +188,7 @@ def _prepare(
             check_init(options.init, config)
         return found
 
-    corpus = CorpusShards(options.shards)
+    corpus = CorpusShards(shards, skip_corrupt=skip_corrupt, note=message)
     check_agreement(
         distributed,
         {
@@ -195,6 +199,11 @@ def _prepare(
         },
     )
     checkpoint = broadcast_checkpoint(distributed, load)
+    if config.data.nodes > 1 and config.data.nodes % distributed.nodes:
+        message(
+            f"data.nodes {config.data.nodes} is no multiple of the {distributed.nodes} nodes: "
+            "some read parts of the same shards"
+        )
     with _removed_on_failure(options.out, distributed, stop):
         tokenizer = _place_tokenizer(config, options, distributed, checkpoint)
         # Each rank reads it from its own `--out`.
@@ -212,19 +221,19 @@ def _prepare(
             broadcast_tensors(distributed, model_tensors(towers).values())
         training = start_training(towers, config, distributed.device)
         if checkpoint is not None:
-            _resume(training, checkpoint, corpus, options, distributed, message)
+            _resume(training, checkpoint, corpus, config, options, distributed, message)
             quarantine_corrupt(corrupt, message)
         data = TrainingData(
-            shards=list(options.shards),
+            shards=list(shards),
             tokenizer=tokenizer,
             workers=options.workers,
             # Of the weights that the run begins with: they are compared.
-            features=open_features(config, options.shards, training.towers.image),
+            features=open_features(config, shards, training.towers.image),
         )
         if checkpoint is None and config.standardise and options.init is None:
             # The weights of --init come with the statistics that they were trained with.
-            first_batches = batches(data, config, distributed, START)
-            measure_standardisation(training.towers, first_batches, config)
+            with closing(batches(data, config, distributed, START)) as first_batches:
+                measure_standardisation(training.towers, first_batches, config)
     files: dict[str, bytes] = {}
     if distributed.is_main:
         files = {TOKENIZER: tokenizer.read_bytes(), SHARDS: corpus.parquet()}
@@ -267,7 +276,7 @@ def _checkpoint_to_resume(
             )
         checkpoint = load_checkpoint(checkpoint_path(given, message)) if given else None
     if checkpoint is not None:
-        check_config(checkpoint, config, message)
+        check_config(checkpoint, config, message, may_change_order=options.changed_corpus)
     return checkpoint, corrupt
 
 
@@ -320,7 +329,10 @@ def _place_tokenizer(
                 load_checkpoint(initial, only=())
                 write_atomic(path, (initial / TOKENIZER).read_bytes())
             else:
-                write_tokenizer(config.text, options.shards, path)
+                shards = options.training_shards(config)
+                if config.data.skips_corrupt_shards:
+                    shards = tuple(intact_shards(shards))
+                write_tokenizer(config.text, shards, path)
 
     read_by_main(distributed, place)
     # Fails here, before the towers are made, where the tokenizer does not fit the config.
@@ -332,6 +344,7 @@ def _resume(
     training: TrainingState,
     checkpoint: Checkpoint,
     corpus: CorpusShards,
+    config: TrainConfig,
     options: TrainOptions,
     distributed: Distributed,
     message: Callable[[str], None],
@@ -353,7 +366,7 @@ def _resume(
             "starting a new epoch"
         )
         same = False
-    if not same:
+    if not same or changes_order(checkpoint, config):
         # A position in the epoch means nothing for other shards, or in another order.
         training.position = DataPosition(training.position.epoch + 1, 0)
     epoch = training.position.epoch
