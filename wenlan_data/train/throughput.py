@@ -66,7 +66,7 @@ def flops_of_pair(towers: Towers, objective: Objective[Any], inputs: Inputs) -> 
     Runs the first pair of `inputs` through the model once, without a trace in weights, gradients,
     statistics or generators. Activations that are computed again (`recompute`) are counted again.
     """
-    values = {one.name: getattr(inputs, one.name) for one in fields(inputs)}
+    values: dict[str, Any] = {one.name: getattr(inputs, one.name) for one in fields(inputs)}
     pair = Inputs(**{name: one if one is None else one[:1] for name, one in values.items()})
     trained = [one for one in towers.parameters() if one.requires_grad]
     modes = [(module, module.training) for module in towers.modules()]
