@@ -2,7 +2,7 @@
 
 import re
 import resource
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -66,8 +66,8 @@ def flops_of_pair(towers: Towers, objective: Objective[Any], inputs: Inputs) -> 
     Runs the first pair of `inputs` through the model once, without a trace in weights, gradients,
     statistics or generators. Activations that are computed again (`recompute`) are counted again.
     """
-    values: dict[str, Any] = {one.name: getattr(inputs, one.name) for one in fields(inputs)}
-    pair = Inputs(**{name: one if one is None else one[:1] for name, one in values.items()})
+    values = ((one.name, getattr(inputs, one.name)) for one in fields(inputs))
+    pair = replace(inputs, **{name: one[:1] for name, one in values if one is not None})
     trained = [one for one in towers.parameters() if one.requires_grad]
     modes = [(module, module.training) for module in towers.modules()]
     devices = [pair.image.device] if pair.image.device.type == "cuda" else []
