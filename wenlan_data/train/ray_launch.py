@@ -119,7 +119,8 @@ def launch_on_ray(
         session.begin()
         with shared_folder(options.out) as folder:
             use_gpu = check_size(_resources(ray.cluster_resources), world_size)
-            paths = [folder, *options.shards, *options.val_shards]
+            shards = (path.absolute() for path in options.training_shards(config))
+            paths = [folder, *shards, *options.val_shards]
             found = call_on_nodes(look, paths, resource="GPU" if use_gpu else "CPU")
             check_nodes(found, options.out, folder)
             settings = RankSettings(
