@@ -170,23 +170,20 @@ def train(
 
         echo_lines(describe_training(config, options, nproc, as_json=as_json))
         return
+    skip_corrupt = config.data.skips_corrupt_shards
     if ray_address is not None:
         # Ray Train cannot be imported without it.
         need_torch("pandas")
         if inside_launch():
             raise UsageError("--ray starts the ranks itself: give it without torchrun")
         check_division(config, nproc)
-        check_shards(shards, val_shards)
+        check_shards(options.training_shards(config), val_shards, skip_corrupt=skip_corrupt)
         _launch_on_ray(config, options, nproc, ray_address, max_failures, as_json=as_json)
         return
     if nproc > 1 and not inside_launch():
         check_division(config, nproc)
         check_batch_norm(config, nproc)
-        check_shards(
-            options.training_shards(config),
-            val_shards,
-            skip_corrupt=config.data.skips_corrupt_shards,
-        )
+        check_shards(options.training_shards(config), val_shards, skip_corrupt=skip_corrupt)
         code = launch(sys.argv[1:], nproc)
         if code:
             raise click.exceptions.Exit(code)
