@@ -348,7 +348,7 @@ class TrainConfig(_Section):
         cooldown = self.optimizer.cooldown_steps
         if (self.optimizer.schedule == "cooldown") != bool(cooldown):
             raise ValueError(
-                "optimizer.cooldown_steps: schedule: cooldown needs it, and no other schedule has it"
+                "optimizer.cooldown_steps: the schedule cooldown needs it, and no other one has it"
             )
         if self.optimizer.warmup_steps + cooldown > self.max_steps and cooldown:
             raise ValueError(

@@ -3,8 +3,8 @@
 Gradients of one micro-batch need the vectors of the others. So the vectors of all are computed
 first without gradients, then the loss and its gradient by each vector, and then each micro-batch
 again, whose backward pass starts from the gradients of its vectors (Gao et al. 2021, "Scaling Deep
-Contrastive Learning Batch Size under Memory Limited Setup", arXiv 2101.06983). The result is that of
-one large batch; each forward pass is done twice.
+Contrastive Learning Batch Size under Memory Limited Setup", arXiv 2101.06983). The result is that
+of one large batch; each forward pass is done twice.
 """
 
 from collections.abc import Callable, Sequence

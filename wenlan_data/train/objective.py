@@ -82,8 +82,8 @@ class Objective(Protocol[Outputs]):
         """`queue_fill` and `queue_pointer` of `CheckpointState`, where it has queues."""
 
     def check(self, checkpoint: Checkpoint) -> None:
-        """Raises `RecipeError` or `DamageError` where a checkpoint does not hold its tensors, before
-        any is read."""
+        """Raises `RecipeError` or `DamageError` where a checkpoint does not hold its tensors,
+        before any is read."""
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Restores its state from a checkpoint that was checked."""

@@ -121,8 +121,8 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def step_unless(optimizer: torch.optim.Optimizer, is_skipped: Tensor) -> None:
-    """Updates the weights, unless the bool scalar is True, in which case neither weights nor moments
-    change. Does not wait for the device of the scalar.
+    """Updates the weights, unless the bool scalar is True, in which case neither weights nor
+    moments change. Does not wait for the device of the scalar.
 
     As `torch.amp.GradScaler` tells a fused optimizer of gradients that are not finite.
     """

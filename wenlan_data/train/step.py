@@ -126,8 +126,8 @@ def micro_step(
 
 
 def autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
-    """The precision of forward passes. Weights stay in fp32. bf16 has the exponent range of fp32, so
-    no gradient scaler is needed."""
+    """The precision of forward passes. Weights stay in fp32. bf16 has the exponent range of fp32,
+    so no gradient scaler is needed."""
     return torch.autocast(
         device.type,
         dtype=torch.bfloat16,

@@ -25,8 +25,8 @@ PEAK_BF16_FLOPS = {
     "A10$": 125e12,
     "V100": 125e12,
 }
-"""Dense bf16 operations a second of matrix units, by a part of the device's name, from NVIDIA's data
-sheets; fp16 for the V100, which has no bf16. The first that matches holds."""
+"""Dense bf16 operations a second of matrix units, by a part of the device's name, from NVIDIA's
+data sheets; fp16 for the V100, which has no bf16. The first that matches holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
