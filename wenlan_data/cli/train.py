@@ -222,7 +222,8 @@ def _run_rank(config: "TrainConfig", options: "TrainOptions", *, as_json: bool) 
     from wenlan_data.errors import InterruptedBuildError, WenlanError
     from wenlan_data.stop_signals import exit_interrupted, interrupt_on_signals
     from wenlan_data.train.launch import RESTART, inside_launch, needs_restart
-    from wenlan_data.train.trainer import run_training, write_results
+    from wenlan_data.train.results import write_results
+    from wenlan_data.train.trainer import run_training
 
     try:
         training = run_training(config, options)

@@ -48,7 +48,8 @@ def train_demo(out: Path) -> Path | None:
         return None
     from wenlan_data.model.config import load_config
     from wenlan_data.train.options import TrainOptions
-    from wenlan_data.train.trainer import run_training, write_results
+    from wenlan_data.train.results import write_results
+    from wenlan_data.train.trainer import run_training
 
     # The 52 pairs are seen 18 times: a short warm-up, and small images without augmentation.
     overrides = [
