@@ -165,6 +165,9 @@ class BatchDataset(Dataset[LoadedBatch]):
         )
 
     def _read_ahead(self, number: int) -> None:
+        if self.images.features:
+            # The images, which are most of the bytes, are not read.
+            return
         # The disk works on the next batch of this worker while it decodes this one. `DataLoader`
         # hands the batches to its workers in turns.
         worker = get_worker_info()
