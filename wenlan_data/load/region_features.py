@@ -217,9 +217,9 @@ def _header(opened: Any) -> RegionsHeader:
         raise ValueError(f"its metadata do not name {FORMAT} {VERSION}")
     if sorted(opened.keys()) != ["keys", "mask", "regions"]:
         raise ValueError("it holds other tensors than keys, mask and regions")
-    slices = {name: opened.get_slice(name) for name in ("regions", "mask", "keys")}
-    shapes = {name: tuple(one.get_shape()) for name, one in slices.items()}
-    kinds = {name: str(one.get_dtype()) for name, one in slices.items()}
+    tensors = {name: opened.get_slice(name) for name in ("regions", "mask", "keys")}
+    shapes = {name: tuple(one.get_shape()) for name, one in tensors.items()}
+    kinds = {name: str(one.get_dtype()) for name, one in tensors.items()}
     is_sound = (
         kinds["regions"] in DTYPES
         and kinds["mask"] == kinds["keys"] == "U8"
