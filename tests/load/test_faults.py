@@ -34,7 +34,7 @@ def _loader(
     path: Path,
     *,
     batch_size: int = 4,
-    workers: int = 0,
+    workers: int | WorkerSettings = 0,
     position: int = 0,
     rank: int = 0,
     world_size: int = 1,
