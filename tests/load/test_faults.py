@@ -147,12 +147,11 @@ def test_an_offsets_table_that_is_none_or_another_shards_is_named(tmp_path: Path
     corpus = write_corpus(tmp_path / "c", [3, 5])
     table = corpus / "shards" / "wenlan-000000.offsets.parquet"
     table.write_bytes((corpus / "shards" / "wenlan-000001.offsets.parquet").read_bytes())
-    with pytest.raises(
-        DamageError, match=r"wenlan-000000\.offsets\.parquet: 3 samples expected, 5 found"
-    ):
+    named = r"wenlan-000000\.offsets\.parquet: not the one in the manifest"
+    with pytest.raises(DamageError, match=named):
         next(_loader(corpus))
     table.write_bytes(b"PAR1 nonsense")
-    with pytest.raises(DamageError, match="this offsets table cannot be read"):
+    with pytest.raises(DamageError, match=named):
         next(_loader(corpus, workers=2))
 
 

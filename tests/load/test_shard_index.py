@@ -119,7 +119,7 @@ def test_a_replaced_table_makes_the_index_again(tmp_path: Path) -> None:
     keys_of(_loader(corpus))
     table = corpus / "shards" / "wenlan-000000.offsets.parquet"
     table.write_bytes((corpus / "shards" / "wenlan-000001.offsets.parquet").read_bytes())
-    with pytest.raises(DamageError, match="3 samples expected, 5 found"):
+    with pytest.raises(DamageError, match="not the one in the manifest"):
         keys_of(_loader(corpus))
 
 

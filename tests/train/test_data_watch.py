@@ -16,7 +16,7 @@ import pytest
 from tests.load.corpora import sample
 from tests.train.runs import corpus, trained
 from wenlan_data.errors import UsageError
-from wenlan_data.model.checkpoint import save_checkpoint
+from wenlan_data.model.checkpoint import checkpoint_step, list_checkpoints, save_checkpoint
 from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.testing import make_caption, make_image, write_corpus
 from wenlan_data.train.host_copy import HostCopy
@@ -32,6 +32,7 @@ def test_without_negatives_nothing_is_learned_and_the_run_ends(tmp_path: Path) -
     # The first step of an empty queue has none, and none could be.
     with pytest.raises(UsageError, match="step 2: no sample is a negative"):
         trained(page, tmp_path / "brivl", "negatives.batch=false", "max_steps=3")
+    assert checkpoint_step(list_checkpoints(tmp_path / "brivl")[-1]) == 2
     assert trained(page, tmp_path / "id", *CLIP, "negatives.mask=[id]", "max_steps=1").step == 1
 
 

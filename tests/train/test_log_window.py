@@ -1,5 +1,6 @@
 """A line of the log for several steps, figures of throughput, and other loggers."""
 
+import math
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
@@ -63,9 +64,20 @@ def test_too_many_skipped_steps_end_the_run_at_the_next_line(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _spoil(monkeypatch, set(range(2, 99)))
-    with pytest.raises(FailureBudgetError, match="5 steps in a row were not finite"):
+    with pytest.raises(FailureBudgetError, match="6 steps in a row were not finite"):
         trained(shards, tmp_path / "run", "max_steps=50", "log.every_steps=4",
                 "checkpoints.every_steps=50")  # fmt: skip
+
+
+def test_a_run_of_bad_steps_inside_of_a_window_ends_the_run(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _spoil(monkeypatch, set(range(1, 7)))
+    with pytest.raises(FailureBudgetError, match="6 steps in a row were not finite, up to 8"):
+        trained(shards, tmp_path / "run", "max_steps=50", "log.every_steps=8",
+                "checkpoints.every_steps=50")  # fmt: skip
+    # The means are those of the steps that were finite.
+    assert all(math.isfinite(loss) for loss in losses(tmp_path / "run"))
 
 
 def _spoil(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:

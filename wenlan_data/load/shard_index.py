@@ -73,6 +73,7 @@ def open_index(source: IndexSource) -> SampleIndex:
     cached = _cached_path(source)
     with suppress(FileNotFoundError, IndexMismatchError):
         return source.open(cached)
+    source.check_tables()
     data = source.build()
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)

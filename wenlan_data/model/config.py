@@ -329,6 +329,8 @@ class TrainConfig(_Section):
     def _parts_fit(self) -> Self:
         if self.parallel == "fsdp" and self.compile:
             raise ValueError("compile: not with parallel: fsdp: set one of them to its default")
+        if self.image.features and self.data.decoder == "cuda":
+            raise ValueError("image.features: no image is decoded: leave out data.decoder: cuda")
         if self.image.features and self.parallel == "fsdp":
             raise ValueError("image.features: not with parallel: fsdp: set parallel to ddp")
         if self.image.features and (

@@ -61,6 +61,14 @@ class IndexSource:
         tar = Path(self.tar)
         return tar.with_name(index_name(tar.name))
 
+    def check_tables(self) -> None:
+        """Raises `DamageError` unless the tables are those that the manifest states: the index
+        states their digests as its own."""
+        for table, sha256 in self.digests:
+            with os_errors(table):
+                if not Path(table).is_file() or sha256_of(Path(table)) != sha256:
+                    raise DamageError(f"{table}: not the one in the manifest: run `shards verify`")
+
     def open(self, path: Path) -> SampleIndex:
         """Opens the index at `path`; raises as `open_sample_index` does."""
         return open_sample_index(
@@ -141,10 +149,7 @@ def write_beside(source: IndexSource) -> tuple[SampleIndex, bool]:
         raise DamageError(f"{tar}: {problem}: run `shards verify`")
     with suppress(FileNotFoundError, IndexMismatchError):
         return source.open(path), False
-    for table, sha256 in source.digests:
-        with os_errors(table):
-            if not Path(table).is_file() or sha256_of(Path(table)) != sha256:
-                raise DamageError(f"{table}: not the one in the manifest: run `shards verify`")
+    source.check_tables()
     data = source.build()
     with os_errors(path):
         if path.exists() and not is_index(path):

@@ -214,13 +214,20 @@ def to_batch(
             tokens=tokens.to(device, non_blocking=True),
             token_mask=token_mask.to(device, non_blocking=True),
         ),
-        ids=torch.from_numpy(ids).to(device),
-        pages=loaded["page"].to(device),
+        ids=_without_waiting(torch.from_numpy(ids), device),
+        pages=loaded["page"].to(device, non_blocking=True),
         next_position=next_position,
         wait_s=wait_s,
         counts=DataCounts(),
         fields=loaded.get("fields", {}),
     )
+
+
+def _without_waiting(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copies to the device. From memory that is not pinned the copy would wait for the GPU."""
+    if device.type != "cuda":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _augment(config: AugmentConfig) -> Augment | None:

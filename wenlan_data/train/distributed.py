@@ -5,11 +5,16 @@ One process needs no process group, so every function here also works when none 
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
+
+COLLECTIVE_TIMEOUT = timedelta(hours=2)
+"""How long a rank waits for the others. Rank 0 reads a corpus for its tokenizer, and writes
+checkpoints, while they wait; the death of a rank is noticed by its launcher, at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,11 @@ def init_distributed() -> Distributed:
     if on_gpu:
         torch.cuda.set_device(device)
     if world_size > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
+        dist.init_process_group(
+            "nccl" if on_gpu else "gloo",
+            device_id=device if on_gpu else None,
+            timeout=COLLECTIVE_TIMEOUT,
+        )
     on_node = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
     return Distributed(rank, world_size, device, nodes=-(-world_size // max(1, on_node)))
 

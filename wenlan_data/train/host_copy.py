@@ -53,7 +53,7 @@ class HostCopy:
             for name, one in named.items()
             if not _fits(self._buffers.get((stem, name)), one)
         }
-        needed = sum(one.numel() * one.element_size() for one in missing.values())
+        needed = sum(_buffer_bytes(one) for one in missing.values())
         available = available_bytes()
         if available is not None and needed > available:
             raise HostMemoryError(f"{needed >> 20} MiB needed, {available >> 20} MiB available")
@@ -64,6 +64,12 @@ class HostCopy:
                 )
         except (MemoryError, RuntimeError) as error:
             raise HostMemoryError(f"{needed >> 20} MiB needed") from error
+
+
+def _buffer_bytes(tensor: Tensor) -> int:
+    size = tensor.numel() * tensor.element_size()
+    # torch allocates pinned memory in powers of two.
+    return 1 << max(0, size - 1).bit_length() if tensor.device.type == "cuda" else size
 
 
 def _fits(buffer: Tensor | None, tensor: Tensor) -> bool:

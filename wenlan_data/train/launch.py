@@ -181,7 +181,13 @@ def check_restarts(out: Path, resume: str) -> None:
         raise UsageError(
             f"{out} holds a run already: continue it with --resume auto, or choose another --out"
         )
-    if newest.name > Path(resume).name:
+    # Not at the top: the launcher needs no torch, which takes seconds to import.
+    from wenlan_data.model.checkpoint import checkpoint_path, checkpoint_step
+
+    given = Path(resume)
+    # The name of a checkpoint, or a run, whose best checkpoint is meant.
+    step = checkpoint_step(given) or checkpoint_step(checkpoint_path(given))
+    if checkpoint_step(newest) > step:
         raise UsageError(
             f"{out} holds {newest.name}, from which ranks under --ray would start again: "
             f"move what is newer than {resume} away, or choose another --out"

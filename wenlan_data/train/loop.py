@@ -17,6 +17,7 @@ from wenlan_data.errors import (
     FailureBudgetError,
     InterruptedBuildError,
     OtherRankError,
+    UsageError,
     WorkerLostError,
 )
 from wenlan_data.model.backbones import share_batch_norm
@@ -99,7 +100,10 @@ def _train(
             with gathered_towers(training.towers):
                 flops = flops_of_pair(training.towers, training.objective, micro_batches[0].inputs)
             run.log.device_use = DeviceUse(
-                ranks=run.distributed.world_size, device=run.distributed.device, pair_flops=flops
+                ranks=run.distributed.world_size,
+                device=run.distributed.device,
+                pair_flops=flops,
+                precision=config.precision,
             )
             # It waits for the start of the loader's workers.
             run.log.restart_clock()
@@ -113,7 +117,13 @@ def _train(
             continue
         found = window.read(run.distributed)
         run.log.step(_step_record(run, found))
-        watch.look(training.step, found)
+        try:
+            watch.look(training.step, found)
+        except UsageError:
+            # All ranks raise it. The steps since the last checkpoint are not lost.
+            save(run, {}, is_last=True)
+            _wait_for_writer(run)
+            raise
         if metrics_of_epoch:
             epoch = training.position.epoch
             run.log.epoch(epoch_record(training.step, epoch, metrics_of_epoch, run.distributed))
@@ -238,21 +248,22 @@ def _micro_batches(run: TrainingRun) -> Generator[list[Batch]]:
 def _check_finite(run: TrainingRun, window: WindowFigures) -> None:
     """Counts the steps that were not finite; raises `FailureBudgetError` after too many in a
     row."""
-    training = run.training
+    training, most_in_a_row = run.training, 0
     for number, is_skipped in enumerate(window.skipped, training.step - window.steps + 1):
         training.skipped += is_skipped
         training.skipped_in_a_row = training.skipped_in_a_row + 1 if is_skipped else 0
+        most_in_a_row = max(most_in_a_row, training.skipped_in_a_row)
         if is_skipped:
             run.log.message(
                 f"step {number}: loss or gradients are not finite: "
                 f"skipped ({training.skipped} in all)"
             )
-    if training.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
+    if most_in_a_row >= MAX_SKIPPED_IN_A_ROW:
         _wait_for_writer(run)
         saved = list_checkpoints(run.folder)
         last = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was saved"
         raise FailureBudgetError(
-            f"{MAX_SKIPPED_IN_A_ROW} steps in a row were not finite, up to {training.step}: "
+            f"{most_in_a_row} steps in a row were not finite, up to {training.step}: "
             f"{last}: lower optimizer.lr, or check the samples of these steps"
         )
 

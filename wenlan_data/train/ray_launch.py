@@ -184,12 +184,17 @@ class _Driver:
         """Returns the exit code and the output of the main rank."""
         # Not in the main thread, where Ray would handle SIGINT.
         threading.Thread(target=self._fit, name="ray train", daemon=True).start()
-        deadline_s = 0.0
+        deadline_s, is_stopping = 0.0, False
         while not self._is_done.wait(POLL_S):
             self._report()
             now = time.monotonic()
-            if self._received and not deadline_s:
+            if self._received and not is_stopping:
                 self._settings.job.stop.remote()
+                is_stopping = True
+            # Ranks may take as long as their step and their checkpoint do. Once one has ended, or
+            # where none has begun, there is nothing that the others could wait for.
+            has_ended = any(one.start == self._starts for one in self._ends)
+            if is_stopping and not deadline_s and (has_ended or not self._starts):
                 deadline_s = now + SAVE_GRACE_S
             if is_second_request(self._received) or (deadline_s and now > deadline_s):
                 raise InterruptedBuildError(MESSAGE)

@@ -178,7 +178,7 @@ class RunLog:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
         if self._wandb:
-            self._wandb.log(values, step=step)
+            self._wandb.log({**values, "step": step})
 
     def _print(self, line: str) -> None:
         if self._progress:

@@ -28,8 +28,8 @@ class WindowFigures:
     """The figures of the steps since the last line of the log, the same on all ranks."""
 
     figures: dict[str, float]
-    """Means over the steps; sums of `DataCounts` over steps and ranks; `negatives_share`, of the
-    entries that could be negatives, where there are any."""
+    """Means over the steps that were not skipped, if there are any; sums of `DataCounts` over steps
+    and ranks; `negatives_share`, of the entries that could be negatives, where there are any."""
     skipped: list[bool]
     """Of each step, whether it was not finite."""
     steps: int
@@ -66,11 +66,13 @@ class StepWindow:
         """Waits for the device, returns the figures and empties the window; a collective."""
         rows = torch.stack([step.values for step in self._steps]).tolist()
         names = (*self.names, *AFTER_OBJECTIVE)
-        means = {
-            name: sum(column) / len(rows)
-            for name, column in zip(names, zip(*rows, strict=True), strict=True)
-        }
         skipped = [bool(row[-1]) for row in rows]
+        # A step that is not finite would make the means of all not finite.
+        counted = [row for row in rows if not row[-1]] or rows
+        means = {
+            name: sum(column) / len(counted)
+            for name, column in zip(names, zip(*counted, strict=True), strict=True)
+        }
         del means["is_skipped"]
         others = sum(step.others for step in self._steps) / len(rows)
         share = {"negatives_share": means["negatives"] / others} if others else {}

@@ -37,12 +37,14 @@ class DeviceUse:
     device: torch.device
     pair_flops: int
     """Of `flops_of_pair`."""
+    precision: str
+    """`bf16`, whose peak is known, or `fp32`."""
 
     def figures(self, samples_per_s: float) -> dict[str, float]:
         """Samples a second and operations a second of a rank, memory of this rank, and where the
         device's peak is known the share of it (MFU, arXiv 2204.02311, appendix B)."""
         each = samples_per_s / self.ranks
-        peak = peak_flops(self.device)
+        peak = peak_flops(self.device) if self.precision == "bf16" else None
         return {
             "samples_per_s_rank": each,
             "tflops_rank": each * self.pair_flops / 1e12,

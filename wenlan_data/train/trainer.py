@@ -170,7 +170,9 @@ def _prepare(
             tokenizer=tokenizer,
             workers=options.workers,
             # Of the weights that the run begins with: they are compared.
-            features=open_features(config, shards, training.towers.image),
+            features=open_features(
+                config, intact_shards(shards) if skip_corrupt else shards, training.towers.image
+            ),
         )
         if checkpoint is None and config.standardise and options.init is None:
             # The weights of --init come with the statistics that they were trained with.

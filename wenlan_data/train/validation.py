@@ -16,6 +16,8 @@ from wenlan_data.train.options import TrainOptions
 VALIDATION_RULE: EqualTexts = "merge"
 """A corpus has many equal captions, and a model cannot tell apart whose they are."""
 
+_MAX_BATCH = 1 << 20
+
 
 def validation_metrics(
     model: EmbeddingModel,
@@ -30,6 +32,8 @@ def validation_metrics(
     """
     limit = -(-model.config.validation.max_samples // distributed.world_size)
     parts, failure = [], None
+    # Where the rows would be with one rank, so that all numbers of ranks take the same pairs.
+    orders = [torch.zeros(0, dtype=torch.int64)]
     try:
         with closing(
             embed_corpus(
@@ -41,10 +45,12 @@ def validation_metrics(
                 world_size=distributed.world_size,
             )
         ) as embedded:
-            for part in embedded:
+            for number, part in enumerate(embedded):
                 if stop():
                     raise InterruptedBuildError("the evaluation was interrupted: run it again")
                 parts.append(part)
+                batch = number * distributed.world_size + distributed.rank
+                orders.append(batch * _MAX_BATCH + torch.arange(len(part.keys)))
     except Exception as error:  # noqa: BLE001 # raised below, once all ranks know of it
         failure = error
     # Before the first collective with vectors: a rank that failed has none.
@@ -55,8 +61,11 @@ def validation_metrics(
     # Of few samples some ranks have none.
     nothing = torch.zeros(0, model.config.embedding)
     own = concatenate([Embeddings(keys=[], texts=[], image_BE=nothing, text_BE=nothing), *parts])
+    order = _gathered(torch.cat(orders), distributed)
+    taken = order.argsort()[: model.config.validation.max_samples]
     image, text, ids = (
-        _gathered(rows, distributed) for rows in (own.image_BE, own.text_BE, text_ids(own.texts))
+        _gathered(rows, distributed)[taken]
+        for rows in (own.image_BE, own.text_BE, text_ids(own.texts))
     )
     return caption_retrieval(image, text, ids, VALIDATION_RULE)
 

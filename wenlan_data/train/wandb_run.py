@@ -7,14 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, cast
 
-from wenlan_data.errors import UsageError
+from wenlan_data.errors import UsageError, in_short
 
 
 class WandbRun(Protocol):
     """The part of `wandb.Run` that is used."""
 
-    def log(self, data: Mapping[str, float], *, step: int) -> object:
-        """Sends the values of a step."""
+    def log(self, data: Mapping[str, float]) -> object:
+        """Sends the values of a step, and its number as `step`."""
 
     def finish(self) -> object:
         """Waits until all is sent, or written where `WANDB_MODE` is `offline`."""
@@ -36,15 +36,25 @@ def start_wandb(project: str, folder: Path) -> WandbRun:
     """
     wandb = import_module("wandb")
     name = str(folder.resolve())
-    run = wandb.init(
-        project=project,
-        name=folder.name,
-        id=hashlib.sha256(name.encode()).hexdigest()[:16],
-        resume="allow",
-        dir=str(folder),
-        settings=wandb.Settings(
-            disable_code=True, disable_git=True, x_disable_meta=True, x_disable_stats=True,
-            console="off",
-        ),
-    )  # fmt: skip
+    try:
+        run = wandb.init(
+            project=project,
+            name=folder.name,
+            id=hashlib.sha256(name.encode()).hexdigest()[:16],
+            resume="allow",
+            dir=str(folder),
+            settings=wandb.Settings(
+                disable_code=True, disable_git=True, x_disable_meta=True, x_disable_stats=True,
+                console="off",
+            ),
+        )  # fmt: skip
+        # A resumed run does steps again, whose values `log(step=...)` would leave out.
+        run.define_metric("step")
+        run.define_metric("*", step_metric="step")
+    # Whatever the package raises without a login or a network.
+    except Exception as error:
+        raise UsageError(
+            f"log.wandb {project}: {in_short(error)}: log in by `wandb login`, set "
+            "WANDB_MODE=offline, or leave the key out"
+        ) from error
     return cast("WandbRun", run)
