@@ -134,8 +134,10 @@ def _respond(session: "requests.Session", url: str, file: BufferedRandom) -> "re
         ranged = {**headers, "Range": f"bytes={done}-"} if done else headers
         response = _headers_in_time(session, place, ranged)
         if response.status_code in _REDIRECTS and "Location" in response.headers:
-            # Not used again: the server may be about to close its connection.
+            # Its connection is not used again, also where it went back to the pool, as after an empty
+            # body: the server may be about to close it.
             response.close()
+            session.close()
             place = urljoin(place, response.headers["Location"])
         elif response.status_code == 200 or _continues(response, done):
             return response
