@@ -63,7 +63,7 @@ def find_shards(
 def open_index(source: IndexSource) -> SampleIndex:
     """Opens the index beside a tar if it fits, else the one in the cache, which is made if needed.
 
-    Making it takes about 50 ms for 10,000 samples. Raises `DamageError` if the tables of the shard
+    Making it takes about 36 ms of processor time for 10,000 samples. Raises `DamageError` if the tables of the shard
     cannot be read or do not hold the expected number of samples, and `UsageError` if the cache
     cannot be written.
     """

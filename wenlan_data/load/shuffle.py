@@ -243,7 +243,7 @@ def _pass_blocks(
     shards = np.asarray(corpus.shards, np.int64)
     samples = np.asarray(corpus.samples, np.int64)
     step = shuffle.block_samples if shuffle else max(1, int(samples.max(initial=1)))
-    # By how much the first block of a shard is shorter than the others: drawn anew for each pass,
+    # By how much the first block of a shard is shorter than the others: drawn for each pass,
     # so that samples on both sides of a border can meet in a window of the next pass.
     short = np.zeros_like(samples)
     if shuffle:

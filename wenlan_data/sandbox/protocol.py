@@ -241,7 +241,7 @@ class _Clock:
             self._on_wait()
 
     def timed_out(self) -> None:
-        """Calls it after a timeout of the socket, from which the time counts anew."""
+        """Calls it after a timeout of the socket, and measures the next one from then."""
         self._last_s = time.monotonic()
         self._on_wait()
 

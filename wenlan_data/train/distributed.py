@@ -4,6 +4,7 @@ One process needs no process group, so every function here also works when none 
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -146,6 +147,27 @@ def all_reduce_mean(values: Tensor) -> Tensor:
 def all_reduce_max(values: Tensor) -> Tensor:
     """The maximum over ranks, elementwise."""
     return _all_reduce(values, dist.ReduceOp.MAX) if dist.is_initialized() else values
+
+
+def max_over_ranks(values: Sequence[float], distributed: Distributed) -> list[float]:
+    """The largest of all ranks' values, one by one; a collective."""
+    if distributed.world_size == 1:
+        return [*values]
+    own = torch.tensor(values, dtype=torch.float64, device=distributed.device)
+    found: list[float] = all_reduce_max(own).tolist()
+    return found
+
+
+def sum_over_ranks(values: Sequence[float], distributed: Distributed) -> list[float]:
+    """The sums of all ranks' values, one by one; a collective."""
+    own = torch.tensor(values, dtype=torch.float64, device=distributed.device)
+    found: list[float] = (all_reduce_mean(own) * distributed.world_size).tolist()
+    return found
+
+
+def on_any_rank(here: bool, distributed: Distributed) -> bool:
+    """Whether `here` is true on any rank; a collective, so every rank must call it."""
+    return bool(max_over_ranks([here], distributed)[0])
 
 
 def _all_reduce(values: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-import torch
-
 from wenlan_data.load.metrics import LoaderMetrics
-from wenlan_data.train.distributed import Distributed, all_reduce_max, all_reduce_mean
+from wenlan_data.train.distributed import Distributed, max_over_ranks, sum_over_ranks
 
 STAGES = ("read", "decode", "text", "pack", "copy", "augment")
 
@@ -38,16 +36,10 @@ def epoch_record(
     """Sums up the metrics of all ranks; a collective."""
     counts = [metrics.samples, metrics.bad.total(), metrics.workers_lost]
     stages = [metrics.stage_s[stage] for stage in STAGES]
-    own = torch.tensor(
-        [*counts, *stages, *metrics.sources.values()],
-        dtype=torch.float64,
-        device=distributed.device,
-    )
-    sums = [value * distributed.world_size for value in all_reduce_mean(own).tolist()]
+    sums = sum_over_ranks([*counts, *stages, *metrics.sources.values()], distributed)
     samples, bad, lost = (round(value) for value in sums[: len(counts)])
     sources = map(round, sums[len(counts) + len(stages) :])
-    times = torch.tensor([metrics.wait_s, metrics.elapsed_s], device=distributed.device)
-    wait_s, elapsed_s = all_reduce_max(times.double()).tolist()
+    wait_s, elapsed_s = max_over_ranks([metrics.wait_s, metrics.elapsed_s], distributed)
     return EpochRecord(
         step=step,
         epoch=epoch,

@@ -1,7 +1,7 @@
 """The training loop: steps, checkpoints, validation, and the ways in which a run ends."""
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from inspect import signature
@@ -27,7 +27,7 @@ from wenlan_data.model.sharded_tensor import local
 from wenlan_data.train.batches import Batch, TrainingData, batches
 from wenlan_data.train.checkpoint_writer import CheckpointWriter
 from wenlan_data.train.data_watch import DataWatch
-from wenlan_data.train.distributed import Distributed, all_reduce_max
+from wenlan_data.train.distributed import Distributed, max_over_ranks, on_any_rank
 from wenlan_data.train.epoch_record import epoch_record
 from wenlan_data.train.host_copy import NamedTensors
 from wenlan_data.train.optimizer import learning_rate
@@ -196,7 +196,7 @@ def _must_stop(run: TrainingRun, stop: StopRequest) -> bool:
     """
     run.writer.report(run.log.message, run.log.checkpoint)
     here = (float(bool(stop)), float(run.writer.exit_code))
-    must_stop, exit_code = _largest(here, run.distributed)
+    must_stop, exit_code = max_over_ranks(here, run.distributed)
     _raise_error(run, exit_code)
     return bool(must_stop)
 
@@ -205,7 +205,7 @@ def _wait_for_writer(run: TrainingRun) -> None:
     """Waits on all ranks until no checkpoint is being written; raises the error of a write."""
     run.writer.wait()
     run.writer.report(run.log.message, run.log.checkpoint)
-    [exit_code] = _largest([run.writer.exit_code], run.distributed)
+    [exit_code] = max_over_ranks([run.writer.exit_code], run.distributed)
     _raise_error(run, exit_code)
     run.log.restart_clock()
 
@@ -277,9 +277,9 @@ def _validate_if_due(run: TrainingRun) -> dict[str, float]:
         metrics = run.validate()
     except Exception as error:  # noqa: BLE001 # raised below, once all ranks know of it
         failure = error
-    if _on_any_rank(failure is not None, run.distributed):
+    if on_any_rank(failure is not None, run.distributed):
         # Validation pairs that cannot be read must not lose the steps since the last checkpoint.
-        if _on_any_rank(isinstance(failure, InterruptedBuildError), run.distributed):
+        if on_any_rank(isinstance(failure, InterruptedBuildError), run.distributed):
             _stop(run, {})
         save(run, {}, is_last=True)
         _wait_for_writer(run)
@@ -307,7 +307,7 @@ def _step_record(run: TrainingRun, window: WindowFigures) -> StepRecord:
 def _is_finite(run: TrainingRun) -> bool:
     """Whether all weights are; a collective, since a rank may hold a part of them only."""
     weights = map(local, run.training.towers.parameters())
-    return not _on_any_rank(
+    return not on_any_rank(
         not all(bool(torch.isfinite(one).all()) for one in weights), run.distributed
     )
 
@@ -316,17 +316,3 @@ def _is_due(run: TrainingRun, every_steps: int) -> bool:
     """Whether something is done after this step: every so many steps, and after the last one."""
     step = run.training.step
     return step % every_steps == 0 or step == run.config.max_steps
-
-
-def _on_any_rank(here: bool, distributed: Distributed) -> bool:
-    """Whether `here` is true on any rank; a collective, so every rank must call it."""
-    return bool(_largest([here], distributed)[0])
-
-
-def _largest(values: Sequence[float], distributed: Distributed) -> list[float]:
-    """The largest of all ranks' values, one by one; a collective."""
-    if distributed.world_size == 1:
-        return [*values]
-    own = torch.tensor(values, dtype=torch.float64, device=distributed.device)
-    found: list[float] = all_reduce_max(own).tolist()
-    return found

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from wenlan_data.train.batches import Batch, DataCounts, sum_counts
-from wenlan_data.train.distributed import Distributed, all_reduce_max, all_reduce_mean
+from wenlan_data.train.distributed import Distributed, max_over_ranks, sum_over_ranks
 
 AFTER_OBJECTIVE = ("gradient_norm", "temperature", "is_skipped")
 """Names of the values of a step that follow those of the objective."""
@@ -76,25 +76,18 @@ class StepWindow:
         del means["is_skipped"]
         others = sum(step.others for step in self._steps) / len(rows)
         share = {"negatives_share": means["negatives"] / others} if others else {}
+        totals = sum_over_ranks(astuple(sum_counts(self._counts)), distributed)
+        counts = {one.name: total for one, total in zip(fields(DataCounts), totals, strict=True)}
+        [wait_s] = max_over_ranks([self._wait_s], distributed)
         found = WindowFigures(
-            figures={**means, **_sum_over_ranks(distributed, sum_counts(self._counts)), **share},
+            figures={**means, **counts, **share},
             skipped=skipped,
             steps=len(rows),
             epoch=self._epoch,
             bad_example=self._bad_example,
-            wait_s=_max_over_ranks(distributed, self._wait_s),
+            wait_s=wait_s,
         )
         self._steps.clear()
         self._counts.clear()
         self._wait_s, self._bad_example = 0.0, ""
         return found
-
-
-def _max_over_ranks(distributed: Distributed, value: float) -> float:
-    return float(all_reduce_max(torch.tensor(value, device=distributed.device)).item())
-
-
-def _sum_over_ranks(distributed: Distributed, counts: DataCounts) -> dict[str, float]:
-    own = torch.tensor(astuple(counts), dtype=torch.float64, device=distributed.device)
-    totals = (all_reduce_mean(own) * distributed.world_size).tolist()
-    return {one.name: total for one, total in zip(fields(counts), totals, strict=True)}

@@ -10,13 +10,13 @@ from wenlan_data.errors import DamageError, InterruptedBuildError
 from wenlan_data.eval.corpus_eval import caption_retrieval, text_ids
 from wenlan_data.eval.embed import EmbeddingModel, Embeddings, concatenate, embed_corpus
 from wenlan_data.eval.retrieval import EqualTexts, Retrieval
-from wenlan_data.train.distributed import Distributed, all_gather_rows, all_reduce_max
+from wenlan_data.train.distributed import Distributed, all_gather_rows, on_any_rank
 from wenlan_data.train.options import TrainOptions
 
 VALIDATION_RULE: EqualTexts = "merge"
 """A corpus has many equal captions, and a model cannot tell apart whose they are."""
-
-_MAX_BATCH = 1 << 20
+_BATCH_STRIDE = 1 << 20
+"""More than a batch has rows: a row's place is the number of its batch times this, and its row."""
 
 
 def validation_metrics(
@@ -50,13 +50,13 @@ def validation_metrics(
                     raise InterruptedBuildError("the evaluation was interrupted: run it again")
                 parts.append(part)
                 batch = number * distributed.world_size + distributed.rank
-                orders.append(batch * _MAX_BATCH + torch.arange(len(part.keys)))
+                orders.append(batch * _BATCH_STRIDE + torch.arange(len(part.keys)))
     except Exception as error:  # noqa: BLE001 # raised below, once all ranks know of it
         failure = error
     # Before the first collective with vectors: a rank that failed has none.
-    if _on_any_rank(isinstance(failure, InterruptedBuildError), distributed):
+    if on_any_rank(isinstance(failure, InterruptedBuildError), distributed):
         raise InterruptedBuildError("the evaluation was interrupted: run it again")
-    if _on_any_rank(failure is not None, distributed):
+    if on_any_rank(failure is not None, distributed):
         raise failure or DamageError("validation failed on another rank: see its message")
     # Of few samples some ranks have none.
     nothing = torch.zeros(0, model.config.embedding)
@@ -73,7 +73,3 @@ def validation_metrics(
 def _gathered(rows: Tensor, distributed: Distributed) -> Tensor:
     # NCCL needs them on the GPU; the metrics are computed on the CPU.
     return all_gather_rows(rows.to(distributed.device)).cpu()
-
-
-def _on_any_rank(here: bool, distributed: Distributed) -> bool:
-    return bool(all_reduce_max(torch.tensor([float(here)], device=distributed.device)).item())
